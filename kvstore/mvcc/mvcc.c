@@ -109,6 +109,21 @@ static struct revision next_revision(const struct mvcc *mvcc)
     return (struct revision){mvcc->revision + 1, mvcc->change_count};
 }
 
+/* What the key was before the transaction began. Checked requests change a key once, so this is the
+ * revision before; an entry that was not checked may change it twice. */
+static struct revision outside_transaction(const struct key_entry *entry, struct revision previous,
+                                           struct revision at)
+{
+    struct key_past past;
+    if (previous.main != at.main) {
+        return previous;
+    }
+    if (!key_entry_before(entry, (struct revision){at.main, 0}, &past) || past.is_tombstone) {
+        return (struct revision){0, 0};
+    }
+    return (struct revision){past.main, past.sub};
+}
+
 struct key_entry *mvcc_put(struct mvcc *mvcc, struct bytes key, struct bytes value, int64_t lease,
                            struct key_entry *ret_before)
 {
@@ -125,9 +140,11 @@ struct key_entry *mvcc_put(struct mvcc *mvcc, struct bytes key, struct bytes val
         .version = entry->version,
         .lease = lease,
     };
-    bool was_live = existed && !before.is_tombstone;
-    record_change(mvcc, at, false, key_entry_key(entry), record_encode(&record),
-                  was_live ? (struct revision){before.mod, before.sub} : (struct revision){0, 0});
+    struct revision previous = {0, 0};
+    if (existed && !before.is_tombstone) {
+        previous = outside_transaction(entry, (struct revision){before.mod, before.sub}, at);
+    }
+    record_change(mvcc, at, false, key_entry_key(entry), record_encode(&record), previous);
     *ret_before = before;
     return entry;
 }
@@ -137,6 +154,7 @@ void mvcc_delete(struct mvcc *mvcc, struct key_entry *entry)
     struct revision at = next_revision(mvcc);
     struct revision previous = {entry->mod, entry->sub};
     key_index_delete(mvcc->index, entry, at);
+    previous = outside_transaction(entry, previous, at);
     struct record record = {.key = key_entry_key(entry), .mod_revision = at.main};
     record_change(mvcc, at, true, key_entry_key(entry), record_encode(&record), previous);
 }

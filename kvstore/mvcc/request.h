@@ -84,6 +84,7 @@ struct txn_request {
     uint32_t compare_count;
     struct txn_ops success;
     struct txn_ops failure;
+    bool succeeded; /* set when the compares were evaluated */
 };
 
 /* 0 or ERR_MALFORMED. */
