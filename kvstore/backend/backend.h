@@ -110,11 +110,11 @@ struct backend_stats {
     uint64_t size_bytes; /* pages used so far x page size: etcd's dbSize; shrinks by defragment */
     uint64_t size_in_use_bytes; /* without free pages: etcd's dbSizeInUse */
     uint64_t map_size_bytes;    /* what LMDB may grow to before the map must grow; 0 in memory */
-    uint64_t revision_count;    /* approximate while a commit runs */
+    uint64_t entry_count;       /* revisions and meta entries */
     uint32_t snapshot_count;    /* open snapshots */
 };
 
-/* Figures of the current view; any read-side thread. */
+/* Figures of the newest commit. Core thread. */
 void backend_stats(struct backend *backend, struct backend_stats *ret_stats);
 
 /* ---- Batches: built by the core thread, then immutable ----------------------------------------

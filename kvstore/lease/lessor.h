@@ -36,6 +36,9 @@ int64_t lessor_lease_of(const struct lessor *lessor, struct bytes key); /* 0: no
 
 int64_t lease_id(const struct lease *lease);
 int64_t lease_granted_ttl_s(const struct lease *lease);
+/* Load one at start. */
+int lessor_restore(struct lessor *lessor, int64_t id, int64_t ttl_s, int64_t checkpoint_s);
+void lessor_clear(struct lessor *lessor); /* forget every lease */
 /* Seconds left according to the last checkpoint; 0: none was made. */
 int64_t lease_checkpoint_s(const struct lease *lease);
 void lease_set_checkpoint(struct lease *lease, int64_t remaining_s);
@@ -44,8 +47,8 @@ uint32_t lease_key_count(const struct lease *lease);
 const struct bytes *lease_keys_sorted(struct lease *lease, uint32_t *ret_count);
 
 uint32_t lessor_count(const struct lessor *lessor);
-/* Visit every lease by id order: the next one after id (0 starts), or NULL. O(log n). */
-struct lease *lessor_next(const struct lessor *lessor, int64_t after_id);
+/* The ids of all leases, ascending; ret_ids has room for lessor_count(). */
+void lessor_ids(const struct lessor *lessor, int64_t *ret_ids);
 
 /* --- the leader's clock ------------------------------------------------------------------- */
 

@@ -6,6 +6,7 @@
 struct touched {
     struct key_range range; /* of a put: only the start */
     uint32_t op;            /* which operation of the branch */
+    uint32_t next_other;    /* of puts in order: the next one of another operation */
     bool is_delete;
 };
 
@@ -68,24 +69,51 @@ static bool is_deleted(const struct touched *deleted, struct bytes key)
     return key_range_contains(&deleted->range, key);
 }
 
-/* items is sorted: puts by key, then deletes. */
-static bool has_conflict(const struct touched *items, uint32_t count)
+/* The first put at or behind key. */
+static uint32_t first_put(const struct touched *items, uint32_t puts, struct bytes key)
+{
+    uint32_t low = 0;
+    uint32_t high = puts;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (bytes_compare(items[middle].range.start, key) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+/* Does a put of another operation lie in the deleted range? */
+static bool deletes_other_put(const struct touched *items, uint32_t puts,
+                              const struct touched *deleted)
+{
+    uint32_t at = first_put(items, puts, deleted->range.start);
+    if (at < puts && items[at].op == deleted->op) {
+        at = items[at].next_other;
+    }
+    return at < puts && is_deleted(deleted, items[at].range.start);
+}
+
+/* items is sorted: puts by key, then deletes. O(n log n), whatever a client sends. */
+static bool has_conflict(struct touched *items, uint32_t count)
 {
     uint32_t puts = 0;
     while (puts < count && !items[puts].is_delete) {
         puts += 1;
     }
-    for (uint32_t i = 1; i < puts; i++) {
-        if (items[i - 1].op != items[i].op &&
-            bytes_equal(items[i - 1].range.start, items[i].range.start)) {
+    for (uint32_t i = puts; i > 0; i--) {
+        struct touched *item = &items[i - 1];
+        bool same = i < puts && items[i].op == item->op;
+        item->next_other = same ? items[i].next_other : i;
+        if (i < puts && !same && bytes_equal(item->range.start, items[i].range.start)) {
             return true;
         }
     }
     for (uint32_t i = puts; i < count; i++) {
-        for (uint32_t put = 0; put < puts; put++) {
-            if (items[put].op != items[i].op && is_deleted(&items[i], items[put].range.start)) {
-                return true;
-            }
+        if (deletes_other_put(items, puts, &items[i])) {
+            return true;
         }
     }
     return false;

@@ -32,6 +32,7 @@ struct kv {
 
     struct arena arena;  /* of one apply */
     struct buf scratch;  /* of one apply */
+    enum etcd_error reply_error; /* of one apply: the state is right, its reply cannot be made */
     struct kv_stats stats;
 };
 
