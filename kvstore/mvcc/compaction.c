@@ -11,6 +11,10 @@ enum { SCAN_RECORDS = 256 };
 void mvcc_compact(struct mvcc *mvcc, int64_t revision)
 {
     CHECK(revision > mvcc->compact_revision && revision <= mvcc->revision);
+    struct revision again = {mvcc->compact_revision, 0};
+    if (revision_compare(mvcc->compact_cursor, again) > 0) {
+        mvcc->compact_cursor = again;
+    }
     mvcc->compact_revision = revision;
     mvcc_meta_put_i64(mvcc_batch(mvcc), MVCC_META_COMPACT, revision);
 }
@@ -25,10 +29,7 @@ static int compact_record(struct mvcc *mvcc, const struct backend_record *scanne
 {
     struct record record;
     if (record_decode(scanned->value, &record) != 0) {
-        struct err err;
-        (void)err_set(&err, ERR_CORRUPT, "stored record of revision %llu cannot be decoded",
-                      (unsigned long long)scanned->revision.main);
-        return mvcc_fail(mvcc, &err);
+        return mvcc_fail_record(mvcc, scanned->revision);
     }
     struct revision at = {(int64_t)scanned->revision.main, scanned->revision.sub};
     struct key_entry *entry = key_index_find(mvcc->index, record.key);

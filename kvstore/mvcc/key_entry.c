@@ -1,6 +1,7 @@
 #include "kvstore/mvcc/key_index.h"
 
 #include "base/mem.h"
+#include "kvstore/mvcc/planted.h"
 
 static struct key_past newest(const struct key_entry *entry)
 {
@@ -76,17 +77,25 @@ static void drop_oldest(struct key_entry *entry, uint32_t count)
     }
 }
 
+/* The newest revision of a key at or before main stays, unless it is a tombstone. One at main
+ * itself stays until the next compaction: a watch may still start there and must see the deletion.
+ */
+static bool survives(struct key_past past, int64_t main)
+{
+    return !past.is_tombstone || (past.main == main && !PLANTED(53));
+}
+
 bool key_entry_compact(struct key_entry *entry, int64_t main)
 {
     if (entry->mod <= main) {
         if (entry->history != NULL) {
             drop_oldest(entry, entry->history->count);
         }
-        return !entry->is_tombstone;
+        return survives(newest(entry), main);
     }
     uint32_t count = count_until(entry->history, main);
     if (count > 0) {
-        drop_oldest(entry, entry->history->past[count - 1].is_tombstone ? count : count - 1);
+        drop_oldest(entry, survives(entry->history->past[count - 1], main) ? count - 1 : count);
     }
     return true;
 }
@@ -97,6 +106,6 @@ bool key_entry_survives(const struct key_entry *entry, struct revision revision,
     if (revision.main > main) {
         return true;
     }
-    return key_entry_at(entry, main, &past) && !past.is_tombstone && past.main == revision.main &&
+    return key_entry_at(entry, main, &past) && survives(past, main) && past.main == revision.main &&
            past.sub == revision.sub;
 }

@@ -64,6 +64,14 @@ int mvcc_fail(struct mvcc *mvcc, const struct err *failure)
     return mvcc->failure.code;
 }
 
+int mvcc_fail_record(struct mvcc *mvcc, struct backend_revision revision)
+{
+    struct err err;
+    (void)err_set(&err, ERR_CORRUPT, "stored record of revision %llu/%u cannot be decoded",
+                  (unsigned long long)revision.main, revision.sub);
+    return mvcc_fail(mvcc, &err);
+}
+
 /* --- writes ---------------------------------------------------------------------------------- */
 
 void mvcc_begin(struct mvcc *mvcc)

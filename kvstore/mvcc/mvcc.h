@@ -46,6 +46,8 @@ int64_t mvcc_compacted(const struct mvcc *mvcc); /* physically, and stored */
 const struct key_index *mvcc_index(const struct mvcc *mvcc);
 int mvcc_failure(const struct mvcc *mvcc); /* 0, or the error of a failed backend read */
 const struct err *mvcc_failure_detail(const struct mvcc *mvcc);
+/* A record that cannot be decoded; returns ERR_CORRUPT. */
+int mvcc_fail_record(struct mvcc *mvcc, struct backend_revision revision);
 
 /* --- writes ------------------------------------------------------------------------------ */
 

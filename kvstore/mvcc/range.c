@@ -88,8 +88,7 @@ static void collect(struct range *range, const struct record *record)
 {
     if (range->item_count == range->item_capacity) {
         range->item_capacity = range->item_capacity == 0 ? 64 : range->item_capacity * 2;
-        range->items =
-            mem_reallocarray(range->items, range->item_capacity, sizeof *range->items);
+        range->items = mem_reallocarray(range->items, range->item_capacity, sizeof *range->items);
     }
     size_t offset = buf_size(&range->scratch);
     record_append(&range->scratch, record);
@@ -119,9 +118,8 @@ static bool try_keys_only(struct range *range, const struct key_entry *entry, st
     return true;
 }
 
-static enum range_status emit(struct range *range, struct mvcc *mvcc,
-                              const struct key_entry *entry, struct key_past past,
-                              struct buf *out)
+static enum range_status emit(struct range *range, struct mvcc *mvcc, const struct key_entry *entry,
+                              struct key_past past, struct buf *out)
 {
     if (try_keys_only(range, entry, out)) {
         range->emitted += 1;
@@ -157,15 +155,13 @@ static enum range_status emit(struct range *range, struct mvcc *mvcc,
 
 static bool is_full(const struct range *range)
 {
-    return range->request.count_only ||
-           (range->is_ordered && range->request.limit > 0 &&
-            range->emitted >= (uint64_t)range->request.limit);
+    return range->request.count_only || (range->is_ordered && range->request.limit > 0 &&
+                                         range->emitted >= (uint64_t)range->request.limit);
 }
 
 /* One key that exists at the revision. */
 static enum range_status visit(struct range *range, struct mvcc *mvcc,
-                               const struct key_entry *entry, struct key_past past,
-                               struct buf *out)
+                               const struct key_entry *entry, struct key_past past, struct buf *out)
 {
     range->count += range->has_count ? 0 : 1;
     return is_full(range) ? RANGE_OK : emit(range, mvcc, entry, past, out);
@@ -180,7 +176,8 @@ static void finish_sorted(struct range *range, struct buf *out)
         struct record record;
         struct range_item *item = &range->items[i];
         int code = record_decode(bytes_make(scratch.data + item->offset, item->size), &record);
-        item->value = code == 0 ? record.value : (struct bytes){NULL, 0}; /* it was decoded before */
+        item->value =
+            code == 0 ? record.value : (struct bytes){NULL, 0}; /* it was decoded before */
         if (request->sort_target == SORT_KEY) {
             item->number = i;
         }
@@ -254,8 +251,8 @@ static void remember(struct range *range, const struct key_entry *entry)
     range->has_last = true;
 }
 
-enum range_status range_step(struct range *range, struct mvcc *mvcc, uint32_t items,
-                             uint32_t bytes, struct buf *out)
+enum range_status range_step(struct range *range, struct mvcc *mvcc, uint32_t items, uint32_t bytes,
+                             struct buf *out)
 {
     if (range->at < mvcc_compact_revision(mvcc)) {
         return RANGE_COMPACTED; /* history below it may be gone already */

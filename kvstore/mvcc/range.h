@@ -58,8 +58,8 @@ enum range_status range_start(struct range *range, struct mvcc *mvcc,
                               const struct range_request *request, int64_t now);
 /* Look at no more than items keys and about bytes bytes (0: no limit); append `kvs` fields (number
  * 2) to out. RANGE_OK: complete, count and more are set. */
-enum range_status range_step(struct range *range, struct mvcc *mvcc, uint32_t items,
-                             uint32_t bytes, struct buf *out);
+enum range_status range_step(struct range *range, struct mvcc *mvcc, uint32_t items, uint32_t bytes,
+                             struct buf *out);
 void range_deinit(struct range *range);
 
 /* Sort by number or value, ties in key order. Internal, here for its test. */

@@ -132,6 +132,6 @@ int mvcc_restore(struct mvcc *mvcc, struct backend *backend, mvcc_visit_lease *v
                        (long long)mvcc->revision);
     }
     mvcc->compacted_scanned = mvcc->compacted;
-    mvcc->compact_cursor = (struct revision){mvcc->compacted + 1, 0};
+    mvcc->compact_cursor = (struct revision){mvcc->compacted, 0};
     return visit_leases(mvcc, visit_lease, context, err);
 }

@@ -56,9 +56,9 @@ static enum etcd_error compare_entry(struct kv *kv, const struct compare_request
         order = bytes_compare(record.value, compare->value);
         break;
     case COMPARE_LEASE:
-        order = compare_i64(
-            entry->has_lease ? lessor_lease_of(kv->lessor, key_entry_key(entry)) : 0,
-            compare->number);
+        order =
+            compare_i64(entry->has_lease ? lessor_lease_of(kv->lessor, key_entry_key(entry)) : 0,
+                        compare->number);
         break;
     default:
         break;

@@ -3,8 +3,12 @@
 #include "base/pb.h"
 #include "kvstore/state/kv.h"
 
-enum { ENTRY_FIELD_HEADER = 100, HEADER_FIELD_ID = 1, HEADER_FIELD_USERNAME = 2,
-       HEADER_FIELD_AUTH_REVISION = 3 };
+enum {
+    ENTRY_FIELD_HEADER = 100,
+    HEADER_FIELD_ID = 1,
+    HEADER_FIELD_USERNAME = 2,
+    HEADER_FIELD_AUTH_REVISION = 3
+};
 
 void kv_entry_encode(struct buf *out, const struct kv_entry_header *header, enum kv_op op,
                      struct bytes request)

@@ -30,8 +30,8 @@ struct kv {
     uint32_t taken_count;
     uint64_t db_size_bytes; /* at the last look */
 
-    struct arena arena;  /* of one apply */
-    struct buf scratch;  /* of one apply */
+    struct arena arena;          /* of one apply */
+    struct buf scratch;          /* of one apply */
     enum etcd_error reply_error; /* of one apply: the state is right, its reply cannot be made */
     struct kv_stats stats;
 };

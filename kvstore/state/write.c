@@ -244,8 +244,7 @@ static enum etcd_error execute_range(struct kv *kv, const struct range_request *
     return error_from_range(status);
 }
 
-static enum etcd_error execute_txn(struct kv *kv, const struct txn_request *txn,
-                                   struct buf *reply);
+static enum etcd_error execute_txn(struct kv *kv, const struct txn_request *txn, struct buf *reply);
 
 static enum etcd_error execute_delete_op(struct kv *kv, const struct delete_request *request,
                                          struct buf *reply)
