@@ -270,6 +270,11 @@ struct backend_batch *mvcc_batch(struct mvcc *mvcc)
     return mvcc->batch;
 }
 
+uint64_t mvcc_batch_bytes(const struct mvcc *mvcc)
+{
+    return mvcc->batch == NULL ? 0 : backend_batch_bytes(mvcc->batch);
+}
+
 bool mvcc_has_batch(const struct mvcc *mvcc)
 {
     return mvcc->batch != NULL;

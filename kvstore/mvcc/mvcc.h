@@ -87,6 +87,7 @@ bool mvcc_compact_step(struct mvcc *mvcc, uint32_t items);
 
 /* The batch that is being filled, for the meta changes of the same entry. */
 struct backend_batch *mvcc_batch(struct mvcc *mvcc);
+uint64_t mvcc_batch_bytes(const struct mvcc *mvcc);
 bool mvcc_has_batch(const struct mvcc *mvcc);
 /* Take it: the revision is added to it, the caller set the position. NULL: nothing changed. */
 struct backend_batch *mvcc_take_batch(struct mvcc *mvcc, uint64_t *ret_sequence);

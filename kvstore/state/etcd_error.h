@@ -72,6 +72,7 @@
     X(CORRUPT, 15, "corrupt cluster")                                                              \
     /* Ours. */                                                                                    \
     X(INVALID_ENTRY, 13, "log entry cannot be decoded")                                            \
+    X(TOO_MANY_MEMBERS, 9, "too many members in cluster")                                          \
     X(REPLY_TOO_LARGE, 8, "response is too large")                                                 \
     X(INVALID_REQUEST, 3, "malformed request")                                                     \
     X(TXN_TOO_DEEP, 3, "transaction is nested too deeply")                                         \

@@ -27,6 +27,7 @@
 struct backend;
 struct backend_batch;
 struct cluster;
+struct cluster_member;
 struct kv;
 struct lessor;
 struct watch_hub;
@@ -112,6 +113,14 @@ MUST_USE int kv_restore(struct kv *kv, struct backend *backend, struct err *err)
 
 void kv_set_term(struct kv *kv, uint64_t raft_term); /* for reply headers */
 
+/* 0, or the error of a backend read that failed (ERR_CORRUPT, ERR_IO): stop this member. Look after
+ * each round of applying, reading and kv_step; replies made since the last look must not be sent.
+ */
+int kv_failure(const struct kv *kv, struct err *err);
+
+/* A first start, before anything is applied: a member of the initial cluster. */
+void kv_add_initial_member(struct kv *kv, const struct cluster_member *member);
+
 struct kv_position kv_applied(const struct kv *kv);
 int64_t kv_revision(const struct kv *kv);         /* 1 for a fresh store */
 int64_t kv_compact_revision(const struct kv *kv); /* 0 before the first compaction */
@@ -173,13 +182,15 @@ void kv_apply_nothing(struct kv *kv, struct kv_position at);
 /* --- storing ----------------------------------------------------------------------------- */
 
 /* The writes of all entries applied since the last call as one immutable batch, together with the
- * position they lead to; NULL when there is nothing to store. The batch belongs to the caller, who
+ * position they lead to; NULL when there is nothing to store, or when 64 batches are not stored
+ * yet. The batch belongs to the caller, who
  * hands it to the backend thread; batches must be stored in sequence order. */
 struct backend_batch *kv_take_batch(struct kv *kv, uint64_t *ret_sequence);
 /* How much waits for kv_take_batch, to decide when to take it. */
 uint64_t kv_unstored_bytes(const struct kv *kv);
-/* The batch with this sequence, and all before it, can be read from the backend now. */
-void kv_on_stored(struct kv *kv, uint64_t sequence);
+/* The batch with this sequence, and all before it, are committed: renews the backend's view and
+ * lets their copies in memory go. 0 or the backend's error (stop then). */
+MUST_USE int kv_on_stored(struct kv *kv, uint64_t sequence, struct err *err);
 /* The position that is stored: the write-ahead log may be cut below it. */
 struct kv_position kv_stored(const struct kv *kv);
 
