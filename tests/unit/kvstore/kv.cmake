@@ -1,4 +1,6 @@
-add_library(kv_world STATIC kv_world.c)
+set(KV_WORLD_SOURCES kv_world.c watch_client.c watch_model.c)
+add_library(kv_world STATIC ${KV_WORLD_SOURCES})
 target_link_libraries(kv_world PUBLIC kv_state kv_backend_memory proto_messages cmocka PRIVATE warnings)
 coracle_unit_test(test_key_index SOURCES test_key_index.c LINK kv_mvcc)
 coracle_unit_test(test_kv SOURCES test_kv.c LINK kv_world)
+coracle_unit_test(test_watch SOURCES test_watch.c LINK kv_world)
