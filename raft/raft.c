@@ -16,6 +16,20 @@ static void check_options(const struct raft_options *options)
     CHECK(options->log_bytes_max / 2 >= options->uncommitted_bytes_max);
 }
 
+/* The first entry to use. Entries that the snapshot covers are skipped; if the last of them is not
+ * the snapshot's, the whole log belongs to a past that the snapshot has replaced (R35). */
+static uint32_t first_usable(const struct raft_restored *restored)
+{
+    struct raft_position last = restored->snapshot.last;
+    uint32_t i = 0;
+    while (i < restored->entry_count && restored->entries[i].at.index <= last.index) {
+        i++;
+    }
+    bool is_replaced = i > 0 && (restored->entries[i - 1].at.index != last.index ||
+                                 restored->entries[i - 1].at.term != last.term);
+    return is_replaced ? restored->entry_count : i;
+}
+
 int raft_restored_check(const struct raft_restored *restored, struct err *err)
 {
     const struct raft_snapshot_meta *snapshot = &restored->snapshot;
@@ -23,11 +37,8 @@ int raft_restored_check(const struct raft_restored *restored, struct err *err)
         return err_set(err, ERR_CORRUPT, "the snapshot's member set is not valid");
     }
     struct raft_position last = snapshot->last;
-    for (uint32_t i = 0; i < restored->entry_count; i++) {
+    for (uint32_t i = first_usable(restored); i < restored->entry_count; i++) {
         const struct raft_entry *entry = &restored->entries[i];
-        if (entry->at.index <= snapshot->last.index) {
-            continue;
-        }
         if (entry->at.index != last.index + 1 || entry->at.term < last.term) {
             return err_set(err, ERR_CORRUPT,
                            "log entry %llu of term %llu does not follow entry %llu of term %llu",
@@ -63,10 +74,8 @@ static void restore_log(struct raft *raft, const struct raft_restored *restored)
     raft_log_init(&raft->log, restored->snapshot.last);
     raft->base_members = restored->snapshot.members;
     raft->members = raft->base_members;
-    for (uint32_t i = 0; i < restored->entry_count; i++) {
-        if (restored->entries[i].at.index > restored->snapshot.last.index) {
-            raft_append_entry(raft, &restored->entries[i]);
-        }
+    for (uint32_t i = first_usable(restored); i < restored->entry_count; i++) {
+        raft_append_entry(raft, &restored->entries[i]);
     }
     raft->stable = raft_log_last_index(&raft->log);
     raft->unsaved = raft->stable + 1;
