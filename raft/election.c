@@ -93,8 +93,7 @@ void raft_election_start(struct raft *raft, bool is_transfer)
 {
     CHECK(raft->role != RAFT_LEADER);
     raft_draw_election_timeout(raft);
-    if (!raft_is_voter(raft)) {
-        /* Learners, removed servers and those that wait to be contacted never campaign (R14). */
+    if (!raft_membership_may_campaign(raft)) {
         raft_become_follower(raft, raft->term, 0);
         return;
     }

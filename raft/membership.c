@@ -62,6 +62,23 @@ void raft_membership_on_truncated(struct raft *raft)
     use_members(raft, &members, index);
 }
 
+/* Learners, removed servers and those that wait to be contacted never campaign (R14). But "a server
+ * that is not part of its own latest configuration should still start new elections, as it might
+ * still be needed until the C_new entry is committed" (thesis 4.2.2): the others may lack that
+ * entry, and can then elect nobody without it. It does not count its own vote. */
+bool raft_membership_may_campaign(const struct raft *raft)
+{
+    if (raft_members_find(&raft->members, raft->options.id) != NULL) {
+        return raft_is_voter(raft);
+    }
+    if (raft->config_index <= raft->commit) {
+        return false;
+    }
+    raft_index index = 0;
+    struct raft_members before = find_members(raft, raft->config_index - 1, &index);
+    return raft_members_has_voter(&before, raft->options.id);
+}
+
 struct raft_members raft_members_at(const struct raft *raft, raft_index index)
 {
     CHECK(index >= raft->log.base.index && index <= raft_log_last_index(&raft->log));

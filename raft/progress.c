@@ -136,9 +136,11 @@ bool raft_progress_on_reject(struct raft_progress *progress, raft_index rejected
 
 void raft_progress_on_heartbeat(struct raft_progress *progress, raft_index last)
 {
-    if (PLANTED(34)) { /* a lost acknowledgement stalls a quiet cluster */
+    if (PLANTED(34) ||
+        !progress->is_beat_due) { /* 34: a lost acknowledgement stalls a quiet peer */
         return;
     }
+    progress->is_beat_due = false;
     progress->probe_sent = false;
     if (progress->match < last) {
         progress->wants_append = true;

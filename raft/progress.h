@@ -32,6 +32,7 @@ struct raft_progress {
     raft_index snapshot_index; /* SNAPSHOT: where the log starts if the stream arrives */
     bool probe_sent;           /* PROBE: an answer or a heartbeat's answer is awaited */
     bool wants_append;         /* send one even if it is empty or the window is full */
+    bool is_beat_due;          /* a heartbeat went out, and no answer has come since */
     bool has_contact;
     raft_time_ms contact_at;
     raft_time_ms leave_until; /* leaving: forgotten then at the latest */
@@ -55,7 +56,8 @@ bool raft_progress_on_ack(struct raft_progress *progress, raft_index match);
 /* The append after `rejected` did not fit; retry after `next_hint`. False if the news is stale. */
 bool raft_progress_on_reject(struct raft_progress *progress, raft_index rejected,
                              raft_index next_hint);
-/* It answered a heartbeat: whatever was sent before may be lost (R22). */
+/* It answered a heartbeat: whatever was sent before may be lost (R22). Once for each beat of the
+ * timer, not for the heartbeats of reads. */
 void raft_progress_on_heartbeat(struct raft_progress *progress, raft_index last);
 void raft_progress_on_unreachable(struct raft_progress *progress);
 /* Entries it needs are gone: wait for a snapshot that ends at index. */

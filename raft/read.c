@@ -148,6 +148,7 @@ static void start_question(struct raft *raft)
 {
     struct raft_reads *reads = &raft->reads;
     reads->round++;
+    reads->asked_at = raft->now;
     while (reads->started < reads->count) {
         at(reads, reads->started++)->round = reads->round;
     }
@@ -200,14 +201,15 @@ void raft_read_on_read_index_response(struct raft *raft, const struct raft_messa
 }
 
 /* Questions or answers may be lost. Ask again with a new number; an answer to the old one still
- * counts for the reads that it covered, until the new question leaves. */
+ * counts for the reads that it covered, until the new question leaves. Not with every heartbeat: a
+ * question makes the leader send heartbeats, and each would make more questions. */
 void raft_read_ask_again(struct raft *raft)
 {
     struct raft_reads *reads = &raft->reads;
     if (raft->role == RAFT_LEADER || reads->started == 0) {
         return;
     }
-    if (raft->now - at(reads, 0)->since >= raft->options.heartbeat_interval_ms) {
+    if (raft->now - reads->asked_at >= raft->options.heartbeat_interval_ms) {
         reads->started = 0;
     }
 }

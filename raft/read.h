@@ -28,7 +28,8 @@ struct raft_reads {
     uint32_t count;
     uint32_t capacity;
     uint32_t started;
-    uint64_t round; /* the last one, as a leader or as a follower; never reused */
+    uint64_t round;        /* the last one, as a leader or as a follower; never reused */
+    raft_time_ms asked_at; /* follower: the last question */
 
     struct raft_read *done; /* for ready.reads */
     uint32_t done_count;

@@ -176,6 +176,7 @@ void raft_replication_heartbeat(struct raft *raft, bool is_for_reads)
         if (is_for_reads && (!peer->voter || peer->leaving)) {
             continue;
         }
+        peer->is_beat_due = peer->is_beat_due || !is_for_reads;
         raft_send(raft, (struct raft_message){
                             .type = RAFT_MESSAGE_HEARTBEAT,
                             .to = peer->id,

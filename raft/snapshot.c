@@ -57,6 +57,9 @@ void raft_snapshot_on_install(struct raft *raft, const struct raft_message *mess
         return;
     }
     raft_hear_leader(raft, message->from);
+    if (raft_batches_is_full(&raft->batches)) {
+        return; /* it could not be handed out with the next ready; the leader will try again */
+    }
     const struct raft_snapshot_meta *meta = &message->install_snapshot.meta;
     if (meta->last.index <= raft->commit && !PLANTED(31)) {
         raft_append_acknowledge(raft, message->from, raft->commit);

@@ -130,6 +130,7 @@ void raft_cluster_free(struct raft_cluster *cluster)
     mem_free(cluster->wires);
     mem_free(cluster->chosen);
     mem_free(cluster->chosen_hash);
+    mem_free(cluster->chosen_in);
     raft_decoder_deinit(&cluster->decoder);
     buf_deinit(&cluster->scratch);
     mem_free(cluster);
@@ -680,6 +681,8 @@ void raft_cluster_crash(struct raft_cluster *cluster, raft_id id, uint32_t keep,
     raft_free(node->raft);
     node->raft = NULL;
     node->has_staged = false;
+    node->is_paused = false;
+    node->is_disk_held = false;
     for (uint32_t i = 0; i < CLUSTER_READS_MAX; i++) {
         if (cluster->reads[i].node == id) {
             cluster->reads[i].is_open = false;
@@ -730,13 +733,14 @@ static struct next_event find_next(const struct raft_cluster *cluster)
     struct next_event next = {.at = RAFT_TIME_NEVER};
     for (uint32_t i = 0; i < cluster->wire_count; i++) {
         const struct cluster_wire *wire = &cluster->wires[i];
-        if (cluster->links[wire->from][wire->to] != CLUSTER_LINK_HELD) {
+        if (cluster->links[wire->from][wire->to] != CLUSTER_LINK_HELD &&
+            !cluster->nodes[wire->to].is_paused) {
             consider(&next, wire->at, 1, i);
         }
     }
     for (uint32_t i = 1; i < CLUSTER_NODES_MAX; i++) {
         const struct cluster_node *node = &cluster->nodes[i];
-        if (node->raft == NULL) {
+        if (node->raft == NULL || node->is_paused) {
             continue;
         }
         if (node->batch_count > 0 && !node->is_disk_held) {

@@ -64,6 +64,7 @@ struct cluster_node {
     struct cluster_batch *batches;
     uint32_t batch_count;
     bool is_disk_held;
+    bool is_paused; /* the process stands still while the world goes on */
     bool has_staged;
     struct cluster_machine staged;
 
@@ -119,6 +120,7 @@ struct raft_cluster {
     raft_id leader_of_term[CLUSTER_TERMS_MAX];
     struct raft_position *chosen; /* by index - 1: what was applied there first */
     uint64_t *chosen_hash;
+    raft_term *chosen_in; /* the term of the server that applied it first */
     uint32_t chosen_count;
     uint32_t chosen_capacity;
     raft_index commit_max;

@@ -41,6 +41,9 @@ static void check_leader_completeness(struct raft_cluster *cluster, const struct
         raft_term term = 0;
         struct raft_status status;
         raft_get_status(node->raft, &status);
+        if (cluster->chosen_in[i - 1] >= status.term) {
+            continue; /* late votes can still make a leader of an older term */
+        }
         if (index + 1 < status.first) {
             return;
         }
@@ -94,8 +97,11 @@ void raft_cluster_check_applied(struct raft_cluster *cluster, const struct clust
                                                sizeof *cluster->chosen);
             cluster->chosen_hash = mem_reallocarray(cluster->chosen_hash, cluster->chosen_capacity,
                                                     sizeof *cluster->chosen_hash);
+            cluster->chosen_in = mem_reallocarray(cluster->chosen_in, cluster->chosen_capacity,
+                                                  sizeof *cluster->chosen_in);
         }
         cluster->chosen[cluster->chosen_count] = entry->at;
+        cluster->chosen_in[cluster->chosen_count] = raft_term_current(node->raft);
         cluster->chosen_hash[cluster->chosen_count] = hash;
         cluster->chosen_count++;
         return;
