@@ -106,6 +106,14 @@ void node_free(struct node *node)
     mem_free(node);
 }
 
+static void stop(struct node *node, enum node_stop reason, const char *text)
+{
+    if (!node->is_stopped) {
+        node->is_stopped = true;
+        node->io.stop(node->io.context, reason, text);
+    }
+}
+
 static void step(struct node *node, struct raft_event *event)
 {
     event->now = node->now;
@@ -144,7 +152,10 @@ void node_on_persisted(struct node *node, raft_time_ms now, uint64_t sequence)
 void node_on_stored(struct node *node, raft_time_ms now, uint64_t sequence)
 {
     node->now = now;
-    kv_on_stored(node->kv, sequence);
+    struct err err = {0};
+    if (kv_on_stored(node->kv, sequence, &err) != 0) {
+        stop(node, NODE_STOP_CORRUPT, err.text);
+    }
 }
 
 /* The log is cut when the store has it durably, and enough has gathered to be worth it. */
@@ -273,8 +284,7 @@ void node_on_installed(struct node *node, raft_time_ms now, struct backend *back
     node->options.kv.backend = backend;
     struct err err = {0};
     if (kv_restore(node->kv, backend, &err) != 0) {
-        node->is_stopped = true;
-        node->io.stop(node->io.context, NODE_STOP_CORRUPT);
+        stop(node, NODE_STOP_CORRUPT, err.text);
         return;
     }
     CHECK(kv_applied(node->kv).index >= node->install_meta.last.index);
@@ -413,9 +423,8 @@ static void stop_if_log_is_lost(struct node *node)
 {
     struct raft_status status;
     raft_get_status(node->raft, &status);
-    if (status.has_lost_log && !node->is_stopped) {
-        node->is_stopped = true;
-        node->io.stop(node->io.context, NODE_STOP_LOST_LOG);
+    if (status.has_lost_log) {
+        stop(node, NODE_STOP_LOST_LOG, "");
     }
 }
 
@@ -451,6 +460,10 @@ bool node_advance(struct node *node, raft_time_ms now)
     node_expire_forwards(node);
     finish_transfer(node);
     tell_watchers(node);
+    struct err err = {0};
+    if (kv_failure(node->kv, &err) != 0) {
+        stop(node, NODE_STOP_CORRUPT, err.text);
+    }
     return has_more || node->has_background_work;
 }
 

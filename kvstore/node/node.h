@@ -105,7 +105,9 @@ struct node_io {
     void (*watch_ready)(void *context, void *stream);
     void (*role_changed)(void *context, enum raft_role role, raft_id leader, raft_term term);
     void (*members_changed)(void *context);
-    void (*stop)(void *context, enum node_stop reason);
+    /* This member must stop. What it has replied since node_advance began must not be sent, unless
+     * the reason is NODE_STOP_REMOVED. text: more for people, or "". */
+    void (*stop)(void *context, enum node_stop reason, const char *text);
 };
 
 struct node_options {
@@ -144,7 +146,7 @@ void node_resume(struct node *node, uint64_t token);
 void node_on_message(struct node *node, raft_time_ms now, const struct raft_message *message);
 void node_on_frame(struct node *node, raft_time_ms now, raft_id from, struct bytes frame);
 void node_on_persisted(struct node *node, raft_time_ms now, uint64_t sequence);
-/* Every batch up to sequence can be read from the backend (renewed already). */
+/* Every batch up to sequence is committed by the backend; renews its view. */
 void node_on_stored(struct node *node, raft_time_ms now, uint64_t sequence);
 /* The backend holds everything up to index across a power loss. */
 void node_on_durable(struct node *node, raft_time_ms now, raft_index index);

@@ -47,7 +47,7 @@ static void apply_config(struct node *node, const struct raft_entry *entry, stru
     node->io.members_changed(node->io.context);
     if (result != NULL && result->removed_self) {
         node->is_stopped = true;
-        node->io.stop(node->io.context, NODE_STOP_REMOVED);
+        node->io.stop(node->io.context, NODE_STOP_REMOVED, "");
     }
 }
 

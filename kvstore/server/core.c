@@ -94,7 +94,7 @@ static void fail(struct core *core, int exit_code, const char *text)
     core->options.events.failed(core->options.events.context, exit_code, text);
 }
 
-static void io_stop(void *context, enum node_stop reason)
+static void io_stop(void *context, enum node_stop reason, const char *text)
 {
     struct core *core = context;
     switch (reason) {
@@ -107,7 +107,7 @@ static void io_stop(void *context, enum node_stop reason)
              "remove it from the cluster and add it again with an empty data directory");
         break;
     case NODE_STOP_CORRUPT:
-        fail(core, EXIT_CORRUPT_STORE, "the store cannot be read");
+        fail(core, EXIT_CORRUPT_STORE, text);
         break;
     }
 }
@@ -176,9 +176,7 @@ static void on_backend_done(struct core *core, const struct backend_done *done)
     switch (done->type) {
     case BACKEND_DONE_COMMIT:
         metric_observe(metrics_of(core), METRIC_BACKEND_COMMIT, (double)done->duration_us / 1e6);
-        if (renew(core)) {
-            node_on_stored(core->node, core_now(core), done->sequence);
-        }
+        node_on_stored(core->node, core_now(core), done->sequence);
         break;
     case BACKEND_DONE_SYNC:
         node_on_durable(core->node, core_now(core), done->durable.index);

@@ -1,8 +1,10 @@
 #include "kvstore/server/server.h"
 
 #include <signal.h>
+#include <unistd.h>
 
 #include "base/check.h"
+#include "base/exit_code.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/state.h"
@@ -104,6 +106,9 @@ void server_fail(struct server *server, int exit_code, const char *text)
         return;
     }
     log_fatal("this member must stop", LOG_TEXT("error", text), LOG_I64("exit-code", exit_code));
+    if (exit_code != EXIT_MEMBER_REMOVED) {
+        _exit(exit_code); /* nothing may leave that rests on a disk that failed (R5) */
+    }
     server->exit_code = exit_code;
     state_move(rules, &server->state, SERVER_CLOSING);
     uv_stop(server->loop);
