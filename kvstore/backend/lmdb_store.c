@@ -53,7 +53,7 @@ int lmdb_read_position(struct lmdb_store *store, MDB_txn *txn, struct backend_po
     }
     struct bytes value;
     bool is_tombstone;
-    if (!record_decode(record_key_bytes(&name), lmdb_bytes(stored), &is_tombstone, &value) ||
+    if (!stored_record_decode(record_key_bytes(&name), lmdb_bytes(stored), &is_tombstone, &value) ||
         !record_decode_position(value, ret)) {
         return err_set(err, ERR_CORRUPT, "the stored applied position is damaged");
     }
@@ -71,7 +71,8 @@ static int check_format(struct lmdb_store *store, MDB_txn *txn, struct err *err)
     if (rc == 0) {
         struct bytes value;
         bool is_tombstone;
-        if (!record_decode(record_key_bytes(&name), lmdb_bytes(stored), &is_tombstone, &value)) {
+        if (!stored_record_decode(record_key_bytes(&name), lmdb_bytes(stored), &is_tombstone,
+                                  &value)) {
             return err_set(err, ERR_CORRUPT, "the store's format name is damaged");
         }
         return bytes_equal(value, format_name)
@@ -89,7 +90,7 @@ static int check_format(struct lmdb_store *store, MDB_txn *txn, struct err *err)
     }
     uint8_t value[64];
     CHECK(sizeof value >= RECORD_HEADER_SIZE + format_name.size);
-    record_encode(value, record_key_bytes(&name), false, format_name);
+    stored_record_encode(value, record_key_bytes(&name), false, format_name);
     MDB_val data = {RECORD_HEADER_SIZE + format_name.size, value};
     rc = mdb_put(txn, store->dbi, &key, &data, 0);
     return rc == 0 ? 0 : lmdb_error(err, rc, "write the store's format");

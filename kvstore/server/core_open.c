@@ -212,6 +212,32 @@ static int seed_store(struct core *core, struct raft_snapshot_meta *installed, s
     return code;
 }
 
+/* Nothing was ever applied or logged: a first start, or one that died before it was complete. */
+static bool is_empty(const struct opening *opening)
+{
+    const struct wal_recovered *recovered = &opening->recovered;
+    return recovered->snapshot.last.index == 0 && recovered->entry_count == 0 &&
+           backend_applied(opening->core->backend).index == 0;
+}
+
+/* The store first, then the log's record of it: wal_options.installed covers a crash in between. */
+static int seed(struct opening *opening, struct raft_snapshot_meta *installed, struct err *err)
+{
+    struct wal_recovered *recovered = &opening->recovered;
+    int code = seed_store(opening->core, installed, err);
+    if (code != 0) {
+        return code;
+    }
+    recovered->snapshot = *installed;
+    recovered->hard_state =
+        (struct raft_hard_state){.term = installed->last.term, .commit = installed->last.index};
+    struct wal_batch *batch =
+        wal_batch_new(0, &recovered->hard_state, &recovered->snapshot, NULL, 0);
+    code = wal_append(opening->wal, &batch, 1, err);
+    wal_batch_free(batch);
+    return code;
+}
+
 static int open_all(struct opening *opening, int *ret_exit_code, struct err *err)
 {
     struct core *core = opening->core;
@@ -225,12 +251,12 @@ static int open_all(struct opening *opening, int *ret_exit_code, struct err *err
         code = open_store(core, store_directory, err);
     }
     code = code != 0 ? code : installed_read(core->backend, &installed, err);
-    if (code == 0 && core->options.initial != NULL && installed.last.index == 0) {
-        code = seed_store(core, &installed, err);
-    }
     if (code == 0) {
         is_log = true;
         code = open_log(opening, wal_directory, &installed, err);
+    }
+    if (code == 0 && is_empty(opening) && core->options.initial != NULL) {
+        code = seed(opening, &installed, err);
     }
     if (code == 0) {
         is_log = true;

@@ -42,3 +42,15 @@ void maintenance_service_defragment(struct grpc_call *call)
         service_finish(call, GRPC_UNAVAILABLE, "a defragmentation is in progress");
     }
 }
+void maintenance_service_snapshot(struct grpc_call *call)
+{
+    service_finish(call, GRPC_UNIMPLEMENTED, "");
+}
+void maintenance_service_snapshot_writable(struct grpc_call *call)
+{
+    (void)call;
+}
+void maintenance_service_snapshot_cancel(struct grpc_call *call)
+{
+    (void)call;
+}

@@ -36,7 +36,12 @@ static int find_identity(struct server *server, struct core_options *options, st
 {
     struct config *config = server->config;
     if (has_log(config)) {
-        return 0; /* the log knows */
+        /* The log knows who we are; the members are needed if the first start died half-way. */
+        if (!config->is_existing_cluster &&
+            bootstrap_new_cluster(config, &server->bootstrap, NULL) == 0) {
+            options->initial = &server->bootstrap;
+        }
+        return 0;
     }
     options->is_new = true;
     int code = config->is_existing_cluster
