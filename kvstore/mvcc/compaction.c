@@ -27,8 +27,8 @@ static void remove_record(struct mvcc *mvcc, struct revision at)
 
 static int compact_record(struct mvcc *mvcc, const struct backend_record *scanned)
 {
-    struct record record;
-    if (record_decode(scanned->value, &record) != 0) {
+    struct key_value record;
+    if (key_value_decode(scanned->value, &record) != 0) {
         return mvcc_fail_record(mvcc, scanned->revision);
     }
     struct revision at = {(int64_t)scanned->revision.main, scanned->revision.sub};

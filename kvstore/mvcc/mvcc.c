@@ -140,7 +140,7 @@ struct key_entry *mvcc_put(struct mvcc *mvcc, struct bytes key, struct bytes val
     bool existed;
     struct key_entry *entry = key_index_put(mvcc->index, key, at, &before, &existed);
     entry->has_lease = lease != 0;
-    struct record record = {
+    struct key_value record = {
         .key = key,
         .value = value,
         .create_revision = entry->create,
@@ -152,7 +152,7 @@ struct key_entry *mvcc_put(struct mvcc *mvcc, struct bytes key, struct bytes val
     if (existed && !before.is_tombstone) {
         previous = outside_transaction(entry, (struct revision){before.mod, before.sub}, at);
     }
-    record_change(mvcc, at, false, key_entry_key(entry), record_encode(&record), previous);
+    record_change(mvcc, at, false, key_entry_key(entry), key_value_encode(&record), previous);
     *ret_before = before;
     return entry;
 }
@@ -163,8 +163,8 @@ void mvcc_delete(struct mvcc *mvcc, struct key_entry *entry)
     struct revision previous = {entry->mod, entry->sub};
     key_index_delete(mvcc->index, entry, at);
     previous = outside_transaction(entry, previous, at);
-    struct record record = {.key = key_entry_key(entry), .mod_revision = at.main};
-    record_change(mvcc, at, true, key_entry_key(entry), record_encode(&record), previous);
+    struct key_value record = {.key = key_entry_key(entry), .mod_revision = at.main};
+    record_change(mvcc, at, true, key_entry_key(entry), key_value_encode(&record), previous);
 }
 
 const struct mvcc_change *mvcc_end(struct mvcc *mvcc, uint32_t *ret_count)

@@ -17,7 +17,7 @@
 #include "base/err.h"
 #include "kvstore/backend/backend.h"
 #include "kvstore/mvcc/key_index.h"
-#include "kvstore/mvcc/record.h"
+#include "kvstore/mvcc/key_value.h"
 #include "kvstore/mvcc/revision.h"
 
 struct mvcc;

@@ -48,7 +48,7 @@ void range_deinit(struct range *range)
     range->items = NULL;
 }
 
-static bool passes(const struct range_request *request, const struct record *record)
+static bool passes(const struct range_request *request, const struct key_value *record)
 {
     return (request->min_mod_revision == 0 || record->mod_revision >= request->min_mod_revision) &&
            (request->max_mod_revision == 0 || record->mod_revision <= request->max_mod_revision) &&
@@ -58,7 +58,7 @@ static bool passes(const struct range_request *request, const struct record *rec
             record->create_revision <= request->max_create_revision);
 }
 
-static int64_t sort_number(const struct range_request *request, const struct record *record)
+static int64_t sort_number(const struct range_request *request, const struct key_value *record)
 {
     switch (request->sort_target) {
     case SORT_VERSION:
@@ -74,7 +74,7 @@ static int64_t sort_number(const struct range_request *request, const struct rec
 
 /* What the client sees of a record: with keys_only no value and (unless sorted by value, as etcd
  * 3.7 answers) no lease. */
-static struct record shown_record(const struct range_request *request, struct record record)
+static struct key_value shown_record(const struct range_request *request, struct key_value record)
 {
     if (request->keys_only) {
         record.value = (struct bytes){NULL, 0};
@@ -84,14 +84,14 @@ static struct record shown_record(const struct range_request *request, struct re
 }
 
 /* Keep a record for sorting or truncating at the end. */
-static void collect(struct range *range, const struct record *record)
+static void collect(struct range *range, const struct key_value *record)
 {
     if (range->item_count == range->item_capacity) {
         range->item_capacity = range->item_capacity == 0 ? 64 : range->item_capacity * 2;
         range->items = mem_reallocarray(range->items, range->item_capacity, sizeof *range->items);
     }
     size_t offset = buf_size(&range->scratch);
-    record_append(&range->scratch, record);
+    key_value_append(&range->scratch, record);
     range->items[range->item_count] = (struct range_item){
         .offset = offset,
         .size = (uint32_t)(buf_size(&range->scratch) - offset),
@@ -107,14 +107,14 @@ static bool try_keys_only(struct range *range, const struct key_entry *entry, st
     if (!range->request.keys_only || entry->mod > range->at || !range->is_ordered) {
         return false;
     }
-    struct record record = {
+    struct key_value record = {
         .key = key_entry_key(entry),
         .create_revision = entry->create,
         .mod_revision = entry->mod,
         .version = entry->version,
     };
-    pb_put_message_head(out, RANGE_FIELD_KVS, record_size(&record));
-    record_append(out, &record);
+    pb_put_message_head(out, RANGE_FIELD_KVS, key_value_size(&record));
+    key_value_append(out, &record);
     return true;
 }
 
@@ -135,17 +135,17 @@ static enum range_status emit(struct range *range, struct mvcc *mvcc, const stru
         range->emitted += 1;
         return buf_size(out) > RANGE_REPLY_BYTES_MAX ? RANGE_TOO_LARGE : RANGE_OK;
     }
-    struct record record;
-    if (record_decode(encoded, &record) != 0) {
+    struct key_value record;
+    if (key_value_decode(encoded, &record) != 0) {
         return RANGE_FAILED;
     }
     if (!passes(&range->request, &record)) {
         return RANGE_OK;
     }
     if (range->is_ordered) {
-        struct record shown = shown_record(&range->request, record);
-        pb_put_message_head(out, RANGE_FIELD_KVS, record_size(&shown));
-        record_append(out, &shown);
+        struct key_value shown = shown_record(&range->request, record);
+        pb_put_message_head(out, RANGE_FIELD_KVS, key_value_size(&shown));
+        key_value_append(out, &shown);
         range->emitted += 1;
     } else {
         collect(range, &record);
@@ -173,9 +173,9 @@ static void finish_sorted(struct range *range, struct buf *out)
     bool by_value = request->sort_target == SORT_VALUE;
     struct bytes scratch = buf_bytes(&range->scratch);
     for (uint32_t i = 0; i < range->item_count; i++) {
-        struct record record;
+        struct key_value record;
         struct range_item *item = &range->items[i];
-        int code = record_decode(bytes_make(scratch.data + item->offset, item->size), &record);
+        int code = key_value_decode(bytes_make(scratch.data + item->offset, item->size), &record);
         item->value =
             code == 0 ? record.value : (struct bytes){NULL, 0}; /* it was decoded before */
         if (request->sort_target == SORT_KEY) {
@@ -194,13 +194,13 @@ static void finish_sorted(struct range *range, struct buf *out)
     for (uint32_t i = 0; i < count; i++) {
         const struct range_item *item = &range->items[i];
         struct bytes encoded = bytes_make(scratch.data + item->offset, item->size);
-        struct record record;
+        struct key_value record;
         if (!request->keys_only) {
             pb_put_message(out, RANGE_FIELD_KVS, encoded);
-        } else if (record_decode(encoded, &record) == 0) {
-            struct record shown = shown_record(request, record);
-            pb_put_message_head(out, RANGE_FIELD_KVS, record_size(&shown));
-            record_append(out, &shown);
+        } else if (key_value_decode(encoded, &record) == 0) {
+            struct key_value shown = shown_record(request, record);
+            pb_put_message_head(out, RANGE_FIELD_KVS, key_value_size(&shown));
+            key_value_append(out, &shown);
         }
     }
 }

@@ -47,9 +47,9 @@ static void reset(struct mvcc *mvcc, struct backend *backend)
 
 static int load_record(struct mvcc *mvcc, const struct backend_record *stored, struct err *err)
 {
-    struct record record;
+    struct key_value record;
     int64_t main = (int64_t)stored->revision.main;
-    if (record_decode(stored->value, &record) != 0 || record.key.size == 0 || main <= 1 ||
+    if (key_value_decode(stored->value, &record) != 0 || record.key.size == 0 || main <= 1 ||
         record.mod_revision != main ||
         (!stored->is_tombstone && (record.create_revision <= 0 || record.version <= 0))) {
         return err_set(err, ERR_CORRUPT, "stored record of revision %lld/%u is not a KeyValue",
@@ -93,10 +93,10 @@ static int visit_leases(struct mvcc *mvcc, mvcc_visit_lease *visit_lease, void *
             continue;
         }
         struct bytes encoded;
-        struct record record;
+        struct key_value record;
         int code = mvcc_get(mvcc, (struct revision){entry->mod, entry->sub}, &encoded);
         if (code == 0) {
-            code = record_decode(encoded, &record);
+            code = key_value_decode(encoded, &record);
         }
         if (code != 0) {
             return err_set(err, code, "cannot read the lease of a key at revision %lld",

@@ -37,7 +37,7 @@ static enum etcd_error compare_entry(struct kv *kv, const struct compare_request
 {
     int order = 0;
     struct bytes encoded;
-    struct record record;
+    struct key_value record;
     switch (compare->target) {
     case COMPARE_VERSION:
         order = compare_i64(entry->version, compare->number);
@@ -50,7 +50,7 @@ static enum etcd_error compare_entry(struct kv *kv, const struct compare_request
         break;
     case COMPARE_VALUE:
         if (mvcc_get(kv->mvcc, (struct revision){entry->mod, entry->sub}, &encoded) != 0 ||
-            record_decode(encoded, &record) != 0) {
+            key_value_decode(encoded, &record) != 0) {
             return ETCD_CORRUPT;
         }
         order = bytes_compare(record.value, compare->value);

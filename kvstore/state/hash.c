@@ -51,7 +51,7 @@ static void revision_bytes(struct backend_revision revision, uint8_t *bytes)
 static bool counts(const struct kv_read *read, const struct backend_record *stored)
 {
     struct mvcc *mvcc = read->kv->mvcc;
-    struct record record;
+    struct key_value record;
     int64_t main = (int64_t)stored->revision.main;
     if (main > read->hash_compact) {
         return true;
@@ -59,7 +59,7 @@ static bool counts(const struct kv_read *read, const struct backend_record *stor
     if (stored->is_tombstone) {
         return false; /* one at the compact revision may still be there */
     }
-    if (record_decode(stored->value, &record) != 0) {
+    if (key_value_decode(stored->value, &record) != 0) {
         (void)mvcc_fail_record(mvcc, stored->revision);
         return false;
     }

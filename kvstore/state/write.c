@@ -45,12 +45,12 @@ static enum etcd_error read_previous(struct kv *kv, struct put_request *put, str
     }
     const struct key_entry *entry = find_live(kv, put->key);
     struct bytes encoded;
-    struct record record;
+    struct key_value record;
     if (entry == NULL) {
         return ETCD_OK;
     }
     if (mvcc_get(kv->mvcc, (struct revision){entry->mod, entry->sub}, &encoded) != 0 ||
-        record_decode(encoded, &record) != 0) {
+        key_value_decode(encoded, &record) != 0) {
         return ETCD_CORRUPT;
     }
     if (put->ignore_value) {

@@ -80,8 +80,8 @@ static void finish_pass(struct watch_hub *hub)
 static int change_of(struct watch_hub *hub, const struct backend_record *stored,
                      struct mvcc_change *ret_change, struct blob **ret_kv)
 {
-    struct record record;
-    if (record_decode(stored->value, &record) != 0) {
+    struct key_value record;
+    if (key_value_decode(stored->value, &record) != 0) {
         return mvcc_fail_record(hub->mvcc, stored->revision);
     }
     struct revision at = {(int64_t)stored->revision.main, stored->revision.sub};
@@ -103,8 +103,8 @@ static int change_of(struct watch_hub *hub, const struct backend_record *stored,
 
 static bool wants_record(struct watch_hub *hub, const struct backend_record *stored)
 {
-    struct record record;
-    if (record_decode(stored->value, &record) != 0) {
+    struct key_value record;
+    if (key_value_decode(stored->value, &record) != 0) {
         return true; /* change_of reports it */
     }
     watch_index_find(&hub->active_index, record.key, &hub->matches);

@@ -1,9 +1,9 @@
-#include "kvstore/mvcc/record.h"
+#include "kvstore/mvcc/key_value.h"
 
 #include "base/check.h"
 #include "base/pb.h"
 
-size_t record_size(const struct record *record)
+size_t key_value_size(const struct key_value *record)
 {
     return pb_bytes_size(1, record->key.size) + pb_u64_size(2, (uint64_t)record->create_revision) +
            pb_u64_size(3, (uint64_t)record->mod_revision) +
@@ -31,7 +31,7 @@ static uint8_t *write_i64(uint8_t *at, uint32_t number, int64_t value)
     return pb_write_varint(at, (uint64_t)value);
 }
 
-static uint8_t *write_record(uint8_t *at, const struct record *record)
+static uint8_t *write_key_value(uint8_t *at, const struct key_value *record)
 {
     at = write_bytes(at, 1, record->key);
     at = write_i64(at, 2, record->create_revision);
@@ -41,27 +41,27 @@ static uint8_t *write_record(uint8_t *at, const struct record *record)
     return write_i64(at, 6, record->lease);
 }
 
-struct blob *record_encode(const struct record *record)
+struct blob *key_value_encode(const struct key_value *record)
 {
-    size_t size = record_size(record);
+    size_t size = key_value_size(record);
     struct blob *blob = blob_new(size);
-    uint8_t *end = write_record(blob->data, record);
+    uint8_t *end = write_key_value(blob->data, record);
     CHECK(end == blob->data + size);
     return blob;
 }
 
-void record_append(struct buf *out, const struct record *record)
+void key_value_append(struct buf *out, const struct key_value *record)
 {
-    size_t size = record_size(record);
+    size_t size = key_value_size(record);
     uint8_t *at = buf_reserve(out, size);
-    uint8_t *end = write_record(at, record);
+    uint8_t *end = write_key_value(at, record);
     CHECK(end == at + size);
     buf_commit(out, size);
 }
 
-int record_decode(struct bytes encoded, struct record *ret_record)
+int key_value_decode(struct bytes encoded, struct key_value *ret_record)
 {
-    struct record record = {0};
+    struct key_value record = {0};
     struct pb_reader reader = pb_reader_make(encoded);
     struct pb_field field;
     while (pb_next(&reader, &field)) {
