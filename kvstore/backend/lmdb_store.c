@@ -172,11 +172,11 @@ static int open_env(struct lmdb *lmdb, struct lmdb_store *store, const char *nam
     flags |=
         MDB_NOSUBDIR | MDB_NOTLS | (lmdb->options.is_unsafe_no_sync ? MDB_NOSYNC : MDB_NOMETASYNC);
     rc = mdb_env_open(store->env, path, flags, 0600);
+    (void)unlink(lock_path); /* mapped; the name is not needed, and without it nothing goes stale */
     if (rc != 0) {
         (void)lmdb_error(err, rc, "open the store");
         return err == NULL ? (rc > 0 ? -rc : ERR_CORRUPT) : err_prefix(err, "'%s'", path);
     }
-    (void)unlink(lock_path); /* mapped; the name is not needed, and without it nothing goes stale */
     MDB_stat stat;
     CHECK(mdb_env_stat(store->env, &stat) == 0);
     store->page_size = stat.ms_psize;

@@ -496,20 +496,19 @@ int wal_release(struct wal *wal, raft_index index, struct err *err)
     if (index > wal->snapshot.last.index) {
         index = wal->snapshot.last.index; /* a restart begins there */
     }
-    uint32_t released = 0;
-    while (rc == 0 && released + 1 < wal->segment_count &&
-           wal->segments[released].last_index <= index) {
+    while (rc == 0 && wal->segment_count > 1 && wal->segments[0].last_index <= index) {
         char name[WAL_NAME_SIZE];
-        wal_segment_name(&wal->segments[released], name);
+        wal_segment_name(&wal->segments[0], name);
         rc = disk_unlink(wal->disk, name);
-        released += rc == 0 ? 1 : 0;
-    }
-    if (released > 0) {
-        wal->segment_count -= released;
-        memmove(wal->segments, wal->segments + released,
-                wal->segment_count * sizeof *wal->segments);
-        /* Oldest first also after a power loss: later ones wait for this. */
-        rc = rc == 0 ? disk_sync_directory(wal->disk) : rc;
+        /* One at a time: two unsynced removals may reach the disk in any order, and a younger
+         * segment that is gone while an older one is there looks like a lost one. */
+        if (rc == 0) {
+            rc = disk_sync_directory(wal->disk);
+        }
+        if (rc == 0) {
+            wal->segment_count--;
+            memmove(wal->segments, wal->segments + 1, wal->segment_count * sizeof *wal->segments);
+        }
     }
     return rc == 0 ? 0 : wal_fail(wal, rc, "release a segment", err);
 }

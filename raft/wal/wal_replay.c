@@ -90,14 +90,15 @@ static int replay_entry(struct wal_replay *replay, const struct wal_record *reco
     if (replay->entry_count > 0) {
         raft_index first = replay->entries[0].at.index;
         raft_index next = wal_replay_last_index(replay) + 1;
-        if (index < first || index > next) {
+        if (index > next) {
             return err_set(err, ERR_CORRUPT, "entry %" PRIu64 " does not follow entry %" PRIu64,
                            index, next - 1);
         }
         if (index < next && index <= replay->hard_state.commit) {
             return err_set(err, ERR_CORRUPT, "entry %" PRIu64 " replaces a committed one", index);
         }
-        truncate_entries(replay, (uint32_t)(index - first));
+        /* Before the first: the segment that held the ones between is released already. */
+        truncate_entries(replay, index < first ? 0 : (uint32_t)(index - first));
     }
     if (replay->entry_count > 0 &&
         record->entry.at.term < replay->entries[replay->entry_count - 1].at.term) {

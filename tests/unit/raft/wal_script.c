@@ -34,7 +34,7 @@ static struct wal_batch *make_batch(struct script *script, raft_index first, uin
                                     bool has_hard_state)
 {
     struct script_state *state = &script->attempted;
-    struct raft_entry entries[32];
+    struct raft_entry entries[32] = {{.type = RAFT_ENTRY_COMMAND}};
     CHECK(count <= 32);
     state->entry_count = (uint32_t)(first - state->snapshot.last.index - 1);
     for (uint32_t i = 0; i < count; i++) {
@@ -149,7 +149,7 @@ bool script_matches(const struct script_state *state, const struct wal_recovered
     bool is_hard_equal = (hard->term == state->hard_state.term ||
                           (hard->term == 0 && state->hard_state.term == 1)) &&
                          hard->vote == state->hard_state.vote &&
-                         hard->commit <= state->hard_state.commit;
+                         hard->commit == state->hard_state.commit;
     if (!is_hard_equal || recovered->snapshot.last.index != state->snapshot.last.index ||
         recovered->snapshot.last.term != state->snapshot.last.term ||
         !members_match(&recovered->snapshot.members, &state->snapshot.members) ||
