@@ -230,8 +230,9 @@ static void advance_clock(struct raft *raft, raft_time_ms now)
         return;
     }
     raft_time_ms timeout = raft->options.election_timeout_ms;
-    if (now - raft->quorum_heard_at > timeout && !PLANTED(17)) {
-        raft_time_ms heard = raft_replication_quorum(raft, RAFT_PEER_CONTACT, now);
+    if (now - raft->quorum_heard_at > timeout) {
+        raft_time_ms heard =
+            PLANTED(17) ? now : raft_replication_quorum(raft, RAFT_PEER_CONTACT, now);
         if (now - heard > timeout) {
             raft_become_follower(raft, raft->term, 0);
             return;

@@ -116,6 +116,9 @@ static void drop_stored_entries(struct cluster_node *node, uint32_t from)
 
 void raft_cluster_free(struct raft_cluster *cluster)
 {
+    if (cluster == NULL) {
+        return;
+    }
     for (uint32_t i = 1; i < CLUSTER_NODES_MAX; i++) {
         struct cluster_node *node = &cluster->nodes[i];
         raft_free(node->raft);
@@ -574,7 +577,9 @@ void raft_cluster_elect(struct raft_cluster *cluster, raft_id id)
         raft_cluster_tick(cluster, id);
         raft_cluster_deliver(cluster);
     }
-    CHECK(raft_role(raft_cluster_raft(cluster, id)) == RAFT_LEADER);
+    if (raft_role(raft_cluster_raft(cluster, id)) != RAFT_LEADER) {
+        raft_cluster_fail(cluster, "%llu cannot be elected", (unsigned long long)id);
+    }
 }
 
 int raft_cluster_propose(struct raft_cluster *cluster, raft_id id, const char *text)
