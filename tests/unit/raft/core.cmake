@@ -3,6 +3,8 @@ set(RAFT_SUPPORT_SOURCES
     ${PROJECT_SOURCE_DIR}/tests/support/raft_chaos.c
     ${PROJECT_SOURCE_DIR}/tests/support/raft_cluster.c
     ${PROJECT_SOURCE_DIR}/tests/support/raft_cluster_check.c
+    ${PROJECT_SOURCE_DIR}/tests/support/raft_cluster_disk.c
+    ${PROJECT_SOURCE_DIR}/tests/support/raft_cluster_run.c
     ${PROJECT_SOURCE_DIR}/tests/support/raft_scenario.c
     ${PROJECT_SOURCE_DIR}/tests/support/raft_trace.c)
 coracle_library(raft_test_support SOURCES ${RAFT_SUPPORT_SOURCES} LINK raft_core)
