@@ -37,7 +37,8 @@ struct invocation {
     int argument_count;
     const char *const *raw; /* all words after the command's own, flags and "--" included */
     int raw_count;
-    struct session *session; /* use session_get(); NULL until a command needs the cluster */
+    struct arena *arena;     /* of the whole run */
+    struct session *session; /* NULL until a command needs the cluster: session.h */
 };
 
 /* Returns an exit_code; on failure it has printed "Error: ..." on standard error itself. */
@@ -53,6 +54,8 @@ struct command {
     const struct flag *flags; /* ended by a row without name; NULL: none */
     command_run *run;         /* NULL: a sibling program kvctl-<family> runs it */
     const char *more;         /* further text of the help; NULL: none */
+    bool has_table;           /* knows --write-out=table */
+    bool is_hidden;           /* an alias: runs, but is not listed */
 };
 
 /* Print "Error: <text>" on standard error; returns code. */

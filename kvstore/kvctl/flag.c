@@ -138,10 +138,9 @@ static int parse_letters(struct parser *parser)
     for (const char *letters = all; *letters != '\0'; letters++) {
         struct flag_value *value = flag_set_find_letter(parser->set, *letters);
         if (value == NULL) {
-            return *letters == 'h'
-                       ? err_set(parser->err, ERR_NOT_FOUND, "help wanted")
-                       : err_set(parser->err, ERR_INVALID, "unknown shorthand flag: '%c' in -%s",
-                                 *letters, all);
+            return *letters == 'h' ? err_set(parser->err, ERR_NOT_FOUND, "help wanted")
+                                   : err_set(parser->err, ERR_INVALID,
+                                             "unknown shorthand flag: '%c' in -%s", *letters, all);
         }
         if (letters[1] == '=') {
             return flag_value_assign(value, letters + 2, parser->arena, parser->err);

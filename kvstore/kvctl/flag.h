@@ -1,8 +1,8 @@
 /* flag.h - command line flags, parsed as the Go pflag library does, which etcdctl's users know.
  *
  * --name value, --name=value, -n value, -nvalue, -n=value; a boolean takes a value only after "=";
- * flags and arguments may be mixed; "--" ends the flags; the last one of several wins, except that a
- * list collects them all. */
+ * flags and arguments may be mixed; "--" ends the flags; the last one of several wins, except that
+ * a list collects them all. */
 #ifndef KVSTORE_KVCTL_FLAG_H
 #define KVSTORE_KVCTL_FLAG_H
 
@@ -55,8 +55,8 @@ MUST_USE int flag_value_assign(struct flag_value *value, const char *text, struc
                                struct err *err);
 
 /* Parse words (borrowed; they must outlive set). Non-flags go to ret_arguments, an array that lives
- * in arena. Stops with ERR_INVALID at the first unknown or malformed flag. A "--help" or "-h" that is
- * no flag of the set stops with ERR_NOT_FOUND, so that the caller can show help. */
+ * in arena. Stops with ERR_INVALID at the first unknown or malformed flag. A "--help" or "-h" that
+ * is no flag of the set stops with ERR_NOT_FOUND, so that the caller can show help. */
 MUST_USE int flag_set_parse(struct flag_set *set, const char *const *words, int word_count,
                             struct arena *arena, const char *const **ret_arguments,
                             int *ret_argument_count, struct err *err);

@@ -39,13 +39,12 @@ static bool rune_is_printable(uint32_t rune)
     static const struct {
         uint32_t first;
         uint32_t last;
-    } hidden[] = {
-        {0, 0x1f},          {0x7f, 0xa0},       {0xad, 0xad},       {0x600, 0x605},
-        {0x61c, 0x61c},     {0x6dd, 0x6dd},     {0x70f, 0x70f},     {0x1680, 0x1680},
-        {0x180e, 0x180e},   {0x2000, 0x200f},   {0x2028, 0x202f},   {0x205f, 0x206f},
-        {0x3000, 0x3000},   {0xd800, 0xf8ff},   {0xfdd0, 0xfdef},   {0xfeff, 0xfeff},
-        {0xfff0, 0xfffb},   {0xfffe, 0xffff},   {0x1fffe, 0x1ffff}, {0x2fffe, 0x2ffff},
-        {0xe0000, 0xe00ff}, {0xf0000, 0x10ffff}};
+    } hidden[] = {{0, 0x1f},          {0x7f, 0xa0},       {0xad, 0xad},       {0x600, 0x605},
+                  {0x61c, 0x61c},     {0x6dd, 0x6dd},     {0x70f, 0x70f},     {0x1680, 0x1680},
+                  {0x180e, 0x180e},   {0x2000, 0x200f},   {0x2028, 0x202f},   {0x205f, 0x206f},
+                  {0x3000, 0x3000},   {0xd800, 0xf8ff},   {0xfdd0, 0xfdef},   {0xfeff, 0xfeff},
+                  {0xfff0, 0xfffb},   {0xfffe, 0xffff},   {0x1fffe, 0x1ffff}, {0x2fffe, 0x2ffff},
+                  {0xe0000, 0xe00ff}, {0xf0000, 0x10ffff}};
     for (size_t i = 0; i < sizeof hidden / sizeof hidden[0]; i++) {
         if (rune >= hidden[i].first && rune <= hidden[i].last) {
             return false;
@@ -294,7 +293,8 @@ int go_text_unquote(struct bytes *text, struct buf *out)
     return ERR_INVALID;
 }
 
-/* Magnitude of a number with optional base prefix; false: not a number; *ret_overflow if too big. */
+/* Magnitude of a number with optional base prefix; false: not a number; *ret_overflow if too big.
+ */
 static bool parse_magnitude(const char *text, int base, uint64_t *ret, bool *ret_overflow)
 {
     if (base == 0) {
@@ -325,8 +325,8 @@ static int parse_failed(struct err *err, const char *function, const char *text,
 {
     struct buf quoted = BUF_INIT;
     go_text_append_quoted(&quoted, bytes_from_text(text));
-    int result = err_set(err, ERR_INVALID, "strconv.%s: parsing %s: %s", function,
-                         buf_text(&quoted), why);
+    int result =
+        err_set(err, ERR_INVALID, "strconv.%s: parsing %s: %s", function, buf_text(&quoted), why);
     buf_deinit(&quoted);
     return result;
 }
@@ -362,7 +362,7 @@ int go_text_parse_i64(const char *text, int base, int64_t *ret, struct err *err)
 
 int go_text_parse_bool(const char *text, bool *ret)
 {
-    static const char *const words[] = {"1", "t", "T", "TRUE", "true", "True",
+    static const char *const words[] = {"1", "t", "T", "TRUE",  "true",  "True",
                                         "0", "f", "F", "FALSE", "false", "False"};
     for (size_t i = 0; i < 12; i++) {
         if (strcmp(text, words[i]) == 0) {
@@ -424,7 +424,8 @@ static bool duration_part(const char **text, uint64_t *total_ns)
     }
     uint64_t part;
     overflow |= __builtin_mul_overflow(whole, unit, &part);
-    overflow |= __builtin_add_overflow(part, (uint64_t)((__uint128_t)fraction * unit / scale), &part);
+    overflow |=
+        __builtin_add_overflow(part, (uint64_t)((__uint128_t)fraction * unit / scale), &part);
     overflow |= __builtin_add_overflow(*total_ns, part, total_ns);
     return !overflow && *total_ns <= INT64_MAX;
 }

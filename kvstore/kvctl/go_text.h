@@ -25,12 +25,13 @@ void go_text_append_hex(struct buf *out, struct bytes data);
  * Appends the value to out. Error: ERR_INVALID. */
 MUST_USE int go_text_unquote(struct bytes *text, struct buf *out);
 
-/* strconv.ParseInt(text, base, 64); base 0 takes 0x, 0o, 0b and 0 prefixes. Errors: ERR_INVALID with
- * the wording of Go: strconv.ParseInt: parsing "x": invalid syntax. */
+/* strconv.ParseInt(text, base, 64); base 0 takes 0x, 0o, 0b and 0 prefixes. Errors: ERR_INVALID
+ * with the wording of Go: strconv.ParseInt: parsing "x": invalid syntax. */
 MUST_USE int go_text_parse_i64(const char *text, int base, int64_t *ret, struct err *err);
 MUST_USE int go_text_parse_u64(const char *text, int base, uint64_t *ret, struct err *err);
 MUST_USE int go_text_parse_bool(const char *text, bool *ret);
-/* time.ParseDuration; Error: ERR_INVALID. Negative durations are refused: no flag of ours takes one.
+/* time.ParseDuration; Error: ERR_INVALID. Negative durations are refused: no flag of ours takes
+ * one.
  */
 MUST_USE int go_text_parse_duration_ns(const char *text, uint64_t *ret_ns);
 

@@ -62,8 +62,7 @@ static void health_simple(struct printer *p, const struct endpoint_health *healt
                           struct buf *problems)
 {
     if (health->error[0] == '\0') {
-        buf_append_format(p->out,
-                          "%s is healthy: successfully committed proposal: took = %s\n",
+        buf_append_format(p->out, "%s is healthy: successfully committed proposal: took = %s\n",
                           health->endpoint, health->took);
     } else {
         buf_append_format(problems, "%s is unhealthy: failed to commit proposal: %s\n",

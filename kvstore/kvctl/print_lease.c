@@ -107,8 +107,9 @@ static void simple_time_to_live(struct printer *p, const Etcdserverpb__LeaseTime
 static void json_time_to_live(struct printer *p, const Etcdserverpb__LeaseTimeToLiveResponse *r)
 {
     json_open(p, r->header);
-    buf_append_format(p->out, "\"id\":%lld,\"ttl\":%lld,\"granted-ttl\":%lld,\"keys\":",
-                      (long long)r->id, (long long)r->ttl, (long long)r->grantedttl);
+    buf_append_format(p->out,
+                      "\"id\":%lld,\"ttl\":%lld,\"granted-ttl\":%lld,\"keys\":", (long long)r->id,
+                      (long long)r->ttl, (long long)r->grantedttl);
     for (size_t i = 0; i < r->n_keys; i++) {
         buf_append_text(p->out, i == 0 ? "[" : ",");
         go_text_append_json_base64(p->out, bytes_make(r->keys[i].data, r->keys[i].len));

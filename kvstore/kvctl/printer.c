@@ -6,8 +6,8 @@
 #include "kvstore/kvctl/json_message.h"
 
 static const char *const format_names[] = {
-    [OUTPUT_SIMPLE] = "simple",     [OUTPUT_JSON] = "json",         [OUTPUT_FIELDS] = "fields",
-    [OUTPUT_TABLE] = "table",       [OUTPUT_PROTOBUF] = "protobuf",
+    [OUTPUT_SIMPLE] = "simple", [OUTPUT_JSON] = "json",         [OUTPUT_FIELDS] = "fields",
+    [OUTPUT_TABLE] = "table",   [OUTPUT_PROTOBUF] = "protobuf",
 };
 
 int output_format_parse(const char *text, enum output_format *ret)

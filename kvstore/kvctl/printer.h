@@ -1,7 +1,8 @@
 /* printer.h - replies of the store as text: one function a reply, five formats.
  *
  * simple is for people, json and fields for scripts, table for lists, protobuf for pipes. The bytes
- * are etcdctl's, so that whatever parses its output parses ours. Pure: text is appended to `out`. */
+ * are etcdctl's, so that whatever parses its output parses ours. Pure: text is appended to `out`.
+ */
 #ifndef KVSTORE_KVCTL_PRINTER_H
 #define KVSTORE_KVCTL_PRINTER_H
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/mem.h"
 
 enum { CELL_WIDTH_MAX = 30 };
 
