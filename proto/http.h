@@ -24,8 +24,12 @@ struct http_header {
     uint32_t flags;
 };
 
-#define HTTP_HEADER_LITERAL(n, v)                                                                  \
-    ((struct http_header){BYTES_LITERAL(n), BYTES_LITERAL(v), HTTP_HEADER_STATIC})
+/* An initializer: struct http_header h = HTTP_HEADER_INIT("te", "trailers"); */
+#define HTTP_HEADER_INIT(n, v)                                                                     \
+    {                                                                                              \
+        {(const uint8_t *)(n), sizeof(n) - 1}, {(const uint8_t *)(v), sizeof(v) - 1},              \
+            HTTP_HEADER_STATIC                                                                     \
+    }
 
 struct http_headers {
     struct http_header *items;

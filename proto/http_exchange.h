@@ -93,6 +93,9 @@ struct http_exchange {
 /* Server: begin the answer. Copies what is not HTTP_HEADER_STATIC. Once per exchange. */
 void http_exchange_respond(struct http_exchange *x, unsigned status,
                            const struct http_header *headers, size_t count);
+/* The same for an answer that is header fields only (no body, no trailers). */
+void http_exchange_respond_alone(struct http_exchange *x, unsigned status,
+                                 const struct http_header *headers, size_t count);
 /* Add to the outgoing body: a copy, or a reference of its own to the blob. */
 void http_exchange_send(struct http_exchange *x, struct bytes data);
 void http_exchange_send_blob(struct http_exchange *x, struct blob *blob, size_t offset,
