@@ -88,7 +88,7 @@ static void endpoint_ready(struct client_waiter *waiter, struct client_endpoint 
     struct http_header metadata[AUTH_METADATA_MAX + 1];
     size_t count = auth_metadata(&client->auth, metadata);
     if (duplex->handler->needs_leader) {
-        metadata[count++] = HTTP_HEADER_LITERAL("hasleader", "true");
+        metadata[count++] = (struct http_header)HTTP_HEADER_INIT("hasleader", "true");
     }
     duplex->token_generation = client->auth.generation;
     duplex->link = mem_zalloc(sizeof *duplex->link);

@@ -96,18 +96,26 @@ static int run_disable(struct invocation *inv)
 
 const struct command auth_commands[] = {
     {
-        .path = "auth enable", .group = "users", .summary = "Require users to authenticate",
+        .path = "auth enable",
+        .group = "users",
+        .summary = "Require users to authenticate",
         .run = run_enable,
         .examples = "$ kvctl user add root\n"
                     "$ kvctl auth enable",
     },
     {
-        .path = "auth disable", .group = "users", .summary = "Let everybody in again",
-        .run = run_disable, .examples = "$ kvctl --user root auth disable",
+        .path = "auth disable",
+        .group = "users",
+        .summary = "Let everybody in again",
+        .run = run_disable,
+        .examples = "$ kvctl --user root auth disable",
     },
     {
-        .path = "auth status", .group = "users", .summary = "Say whether authentication is on",
-        .run = run_status, .examples = "$ kvctl auth status",
+        .path = "auth status",
+        .group = "users",
+        .summary = "Say whether authentication is on",
+        .run = run_status,
+        .examples = "$ kvctl auth status",
     },
     {.path = NULL},
 };

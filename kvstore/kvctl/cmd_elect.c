@@ -129,8 +129,12 @@ static const struct flag elect_flags[] = {
 
 const struct command elect_commands[] = {
     {
-        .path = "elect", .group = "coordination", .summary = "Take part in an election",
-        .arguments = "<election> [proposal]", .flags = elect_flags, .run = run_elect,
+        .path = "elect",
+        .group = "coordination",
+        .summary = "Take part in an election",
+        .arguments = "<election> [proposal]",
+        .flags = elect_flags,
+        .run = run_elect,
         .examples = "$ kvctl elect scheduler node-1\n"
                     "$ kvctl elect -l scheduler",
     },

@@ -1,4 +1,5 @@
-/* endpoint health, status, hashkv; defrag; move-leader: what is asked of each endpoint by itself. */
+/* endpoint health, status, hashkv; defrag; move-leader: what is asked of each endpoint by itself.
+ */
 #include <stdio.h>
 #include <string.h>
 
@@ -70,8 +71,8 @@ static void ask_health(struct invocation *inv, struct kv_client *client,
     Etcdserverpb__AlarmRequest alarms = ETCDSERVERPB__ALARM_REQUEST__INIT;
     CLEANUP(answer) struct answer list = {0};
     session_ask(inv, client, &kv_alarm, &alarms.base, SESSION_COMMAND_TIMEOUT, &list);
-    const char *active = list.status == GRPC_OK ? alarm_text(inv, list.message)
-                                                : "Unable to fetch the alarm list";
+    const char *active =
+        list.status == GRPC_OK ? alarm_text(inv, list.message) : "Unable to fetch the alarm list";
     health->error = active != NULL ? active : "";
     health->is_healthy = active == NULL;
 }
@@ -257,52 +258,75 @@ static int run_move_leader(struct invocation *inv)
     if (code != EXIT_CODE_OK) {
         return code;
     }
-    int result = print_move_leader(&inv->session->printer, leader, request.targetid,
-                                   answer.message, &err);
+    int result =
+        print_move_leader(&inv->session->printer, leader, request.targetid, answer.message, &err);
     return session_show(inv, result, &err);
 }
 
 static const struct flag cluster_flags[] = {
-    {.name = "cluster", .type = FLAG_BOOL,
+    {.name = "cluster",
+     .type = FLAG_BOOL,
      .help = "use all endpoints from the cluster member list"},
     {.name = NULL},
 };
 static const struct flag hashkv_flags[] = {
-    {.name = "cluster", .type = FLAG_BOOL,
+    {.name = "cluster",
+     .type = FLAG_BOOL,
      .help = "use all endpoints from the cluster member list"},
-    {.name = "rev", .type = FLAG_NUMBER,
+    {.name = "rev",
+     .type = FLAG_NUMBER,
      .help = "maximum revision to hash (default: latest revision)"},
     {.name = NULL},
 };
 
 const struct command endpoint_commands[] = {
     {
-        .path = "endpoint health", .group = "cluster", .summary = "Check that endpoints can commit",
-        .flags = cluster_flags, .run = run_health, .has_table = true,
+        .path = "endpoint health",
+        .group = "cluster",
+        .summary = "Check that endpoints can commit",
+        .flags = cluster_flags,
+        .run = run_health,
+        .has_table = true,
         .examples = "$ kvctl endpoint health --cluster",
     },
     {
-        .path = "endpoint status", .group = "cluster", .summary = "Show version, size, leader, terms",
-        .flags = cluster_flags, .run = run_status, .has_table = true,
+        .path = "endpoint status",
+        .group = "cluster",
+        .summary = "Show version, size, leader, terms",
+        .flags = cluster_flags,
+        .run = run_status,
+        .has_table = true,
         .examples = "$ kvctl endpoint status --cluster -w table",
-        .more = "The simple format has these columns: endpoint, ID, version, storage version, db size, in\n"
-                "use, percentage not in use, quota, is leader, is learner, raft term, raft index, raft\n"
+        .more = "The simple format has these columns: endpoint, ID, version, storage version, db "
+                "size, in\n"
+                "use, percentage not in use, quota, is leader, is learner, raft term, raft index, "
+                "raft\n"
                 "applied index, errors, downgrade target version, downgrade enabled.",
     },
     {
-        .path = "endpoint hashkv", .group = "cluster",
+        .path = "endpoint hashkv",
+        .group = "cluster",
         .summary = "Print a hash of the keys' history, equal on all members",
-        .flags = hashkv_flags, .run = run_hashkv, .has_table = true,
+        .flags = hashkv_flags,
+        .run = run_hashkv,
+        .has_table = true,
         .examples = "$ kvctl endpoint hashkv --cluster --rev 1000",
     },
     {
-        .path = "move-leader", .group = "cluster", .summary = "Make another member the leader",
-        .arguments = "<member>", .run = run_move_leader,
+        .path = "move-leader",
+        .group = "cluster",
+        .summary = "Make another member the leader",
+        .arguments = "<member>",
+        .run = run_move_leader,
         .examples = "$ kvctl move-leader 8211f1d0f64f3269",
     },
     {
-        .path = "defrag", .group = "maintenance", .summary = "Give free space back to the disk",
-        .flags = cluster_flags, .run = run_defrag, .examples = "$ kvctl defrag --cluster",
+        .path = "defrag",
+        .group = "maintenance",
+        .summary = "Give free space back to the disk",
+        .flags = cluster_flags,
+        .run = run_defrag,
+        .examples = "$ kvctl defrag --cluster",
     },
     {.path = NULL},
 };

@@ -165,44 +165,65 @@ static int run_compaction(struct invocation *inv)
 }
 
 static const struct flag compaction_flags[] = {
-    {.name = "physical", .type = FLAG_BOOL,
+    {.name = "physical",
+     .type = FLAG_BOOL,
      .help = "wait for compaction to physically remove all old revisions"},
     {.name = NULL},
 };
 
 const struct command kv_commands[] = {
     {
-        .path = "get", .group = "keys", .summary = "Get a key or a range of keys",
-        .arguments = "<key> [range_end]", .flags = get_flags, .run = run_get,
+        .path = "get",
+        .group = "keys",
+        .summary = "Get a key or a range of keys",
+        .arguments = "<key> [range_end]",
+        .flags = get_flags,
+        .run = run_get,
         .examples = "$ kvctl get greeting\n"
                     "$ kvctl get --prefix /jobs/ --keys-only\n"
                     "$ kvctl get a m                          # keys from a up to, not with, m\n"
                     "$ kvctl get greeting --rev 4 -w json",
     },
     {
-        .path = "put", .group = "keys", .summary = "Put a value under a key",
-        .arguments = "<key> [value]", .flags = put_flags, .run = run_put,
+        .path = "put",
+        .group = "keys",
+        .summary = "Put a value under a key",
+        .arguments = "<key> [value]",
+        .flags = put_flags,
+        .run = run_put,
         .examples = "$ kvctl put greeting hello\n"
                     "$ kvctl put report < report.txt          # the value comes from a file\n"
                     "$ kvctl put --lease=694d81417acd4f04 session alive\n"
                     "$ kvctl put -- key -value                # a value with a leading dash",
     },
     {
-        .path = "del", .group = "keys", .summary = "Delete a key or a range of keys",
-        .arguments = "<key> [range_end]", .flags = del_flags, .run = run_del,
+        .path = "del",
+        .group = "keys",
+        .summary = "Delete a key or a range of keys",
+        .arguments = "<key> [range_end]",
+        .flags = del_flags,
+        .run = run_del,
         .examples = "$ kvctl del greeting\n"
                     "$ kvctl del --prefix /jobs/ --prev-kv\n"
                     "$ kvctl del --range a m",
     },
     {
-        .path = "compaction", .group = "keys", .summary = "Forget the history up to a revision",
-        .arguments = "<revision>", .flags = compaction_flags, .run = run_compaction,
+        .path = "compaction",
+        .group = "keys",
+        .summary = "Forget the history up to a revision",
+        .arguments = "<revision>",
+        .flags = compaction_flags,
+        .run = run_compaction,
         .examples = "$ kvctl compaction 1234\n"
                     "$ kvctl compaction --physical 1234",
     },
     {
-        .path = "compact", .group = "keys", .summary = "Same as compaction",
-        .arguments = "<revision>", .flags = compaction_flags, .run = run_compaction,
+        .path = "compact",
+        .group = "keys",
+        .summary = "Same as compaction",
+        .arguments = "<revision>",
+        .flags = compaction_flags,
+        .run = run_compaction,
         .is_hidden = true,
     },
     {.path = NULL},

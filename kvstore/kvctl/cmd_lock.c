@@ -112,9 +112,8 @@ static int hold_lock(struct queue_key *queue)
 static int run_lock(struct invocation *inv)
 {
     if (inv->argument_count == 0) {
-        return command_fail(
-            EXIT_CODE_BAD_ARGS,
-            "lock takes a lock name argument and an optional command to execute");
+        return command_fail(EXIT_CODE_BAD_ARGS,
+                            "lock takes a lock name argument and an optional command to execute");
     }
     struct queue_key queue;
     int code = queue_key_open(&queue, inv, inv->arguments[0], flag_number(&inv->flags, "ttl"));
@@ -126,20 +125,27 @@ static int run_lock(struct invocation *inv)
 }
 
 static const struct flag lock_flags[] = {
-    {.name = "ttl", .type = FLAG_NUMBER, .initial = "10",
+    {.name = "ttl",
+     .type = FLAG_NUMBER,
+     .initial = "10",
      .help = "seconds until the lock is free after this program died"},
     {.name = NULL},
 };
 
 const struct command lock_commands[] = {
     {
-        .path = "lock", .group = "coordination", .summary = "Hold a named lock",
-        .arguments = "<name> [-- command...]", .flags = lock_flags, .run = run_lock,
+        .path = "lock",
+        .group = "coordination",
+        .summary = "Hold a named lock",
+        .arguments = "<name> [-- command...]",
+        .flags = lock_flags,
+        .run = run_lock,
         .examples = "$ kvctl lock nightly-job -- ./job.sh\n"
                     "$ kvctl lock nightly-job            # until Ctrl-C",
-        .more = "The command gets ETCD_LOCK_KEY and ETCD_LOCK_REV in its environment. The revision\n"
-                "grows with each holder: give it to whatever the lock protects, and let that refuse\n"
-                "smaller ones (fencing), because a paused holder may wake up after its lease.",
+        .more =
+            "The command gets ETCD_LOCK_KEY and ETCD_LOCK_REV in its environment. The revision\n"
+            "grows with each holder: give it to whatever the lock protects, and let that refuse\n"
+            "smaller ones (fencing), because a paused holder may wake up after its lease.",
     },
     {.path = NULL},
 };

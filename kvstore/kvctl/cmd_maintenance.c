@@ -5,7 +5,7 @@
 #include "kvstore/kvctl/command_table.h"
 #include "kvstore/kvctl/session.h"
 
-static int alarm(struct invocation *inv, Etcdserverpb__AlarmRequest__AlarmAction action,
+static int call_alarm(struct invocation *inv, Etcdserverpb__AlarmRequest__AlarmAction action,
                  const char *verb)
 {
     if (inv->argument_count != 0) {
@@ -25,7 +25,7 @@ static int alarm(struct invocation *inv, Etcdserverpb__AlarmRequest__AlarmAction
 
 static int run_alarm_list(struct invocation *inv)
 {
-    return alarm(inv, ETCDSERVERPB__ALARM_REQUEST__ALARM_ACTION__GET, "list");
+    return call_alarm(inv, ETCDSERVERPB__ALARM_REQUEST__ALARM_ACTION__GET, "list");
 }
 
 /* Deactivating is asked for alarm by alarm: what is active is told by a list first. */
@@ -107,28 +107,42 @@ static int run_downgrade_cancel(struct invocation *inv)
 
 const struct command maintenance_commands[] = {
     {
-        .path = "alarm list", .group = "maintenance", .summary = "List raised alarms",
-        .run = run_alarm_list, .examples = "$ kvctl alarm list",
+        .path = "alarm list",
+        .group = "maintenance",
+        .summary = "List raised alarms",
+        .run = run_alarm_list,
+        .examples = "$ kvctl alarm list",
     },
     {
-        .path = "alarm disarm", .group = "maintenance", .summary = "End all alarms",
+        .path = "alarm disarm",
+        .group = "maintenance",
+        .summary = "End all alarms",
         .run = run_alarm_disarm,
         .examples = "# After space was made by compaction and defrag:\n"
                     "$ kvctl alarm disarm",
     },
     {
-        .path = "downgrade validate", .group = "maintenance",
-        .summary = "Check that the cluster can be downgraded", .arguments = "<version>",
-        .run = run_downgrade_validate, .examples = "$ kvctl downgrade validate 3.6",
+        .path = "downgrade validate",
+        .group = "maintenance",
+        .summary = "Check that the cluster can be downgraded",
+        .arguments = "<version>",
+        .run = run_downgrade_validate,
+        .examples = "$ kvctl downgrade validate 3.6",
     },
     {
-        .path = "downgrade enable", .group = "maintenance", .summary = "Begin a downgrade",
-        .arguments = "<version>", .run = run_downgrade_enable,
+        .path = "downgrade enable",
+        .group = "maintenance",
+        .summary = "Begin a downgrade",
+        .arguments = "<version>",
+        .run = run_downgrade_enable,
         .examples = "$ kvctl downgrade enable 3.6",
     },
     {
-        .path = "downgrade cancel", .group = "maintenance", .summary = "Give up a downgrade",
-        .run = run_downgrade_cancel, .examples = "$ kvctl downgrade cancel",
+        .path = "downgrade cancel",
+        .group = "maintenance",
+        .summary = "Give up a downgrade",
+        .run = run_downgrade_cancel,
+        .examples = "$ kvctl downgrade cancel",
     },
     {.path = NULL},
 };

@@ -182,7 +182,10 @@ static int run_list(struct invocation *inv)
 }
 
 static const struct flag list_flags[] = {
-    {.name = "consistency", .type = FLAG_TEXT, .initial = "l", .choices = "l s",
+    {.name = "consistency",
+     .type = FLAG_TEXT,
+     .initial = "l",
+     .choices = "l s",
      .help = "Linearizable(l) or Serializable(s)"},
     {.name = NULL},
 };
@@ -198,28 +201,46 @@ static const struct flag update_flags[] = {
 
 const struct command member_commands[] = {
     {
-        .path = "member list", .group = "cluster", .summary = "List the members",
-        .flags = list_flags, .run = run_list, .has_table = true,
+        .path = "member list",
+        .group = "cluster",
+        .summary = "List the members",
+        .flags = list_flags,
+        .run = run_list,
+        .has_table = true,
         .examples = "$ kvctl member list -w table",
     },
     {
-        .path = "member add", .group = "cluster", .summary = "Add a member",
-        .arguments = "<name>", .flags = add_flags, .run = run_add,
+        .path = "member add",
+        .group = "cluster",
+        .summary = "Add a member",
+        .arguments = "<name>",
+        .flags = add_flags,
+        .run = run_add,
         .examples = "$ kvctl member add four --learner --peer-urls=http://10.0.0.4:2380",
     },
     {
-        .path = "member remove", .group = "cluster", .summary = "Remove a member",
-        .arguments = "<member>", .run = run_remove,
+        .path = "member remove",
+        .group = "cluster",
+        .summary = "Remove a member",
+        .arguments = "<member>",
+        .run = run_remove,
         .examples = "$ kvctl member remove 8211f1d0f64f3269",
     },
     {
-        .path = "member update", .group = "cluster", .summary = "Change a member's peer URLs",
-        .arguments = "<member>", .flags = update_flags, .run = run_update,
+        .path = "member update",
+        .group = "cluster",
+        .summary = "Change a member's peer URLs",
+        .arguments = "<member>",
+        .flags = update_flags,
+        .run = run_update,
         .examples = "$ kvctl member update 8211f1d0f64f3269 --peer-urls=http://10.0.0.5:2380",
     },
     {
-        .path = "member promote", .group = "cluster", .summary = "Give a learner its vote",
-        .arguments = "<member>", .run = run_promote,
+        .path = "member promote",
+        .group = "cluster",
+        .summary = "Give a learner its vote",
+        .arguments = "<member>",
+        .run = run_promote,
         .examples = "$ kvctl member promote 8211f1d0f64f3269",
     },
     {.path = NULL},

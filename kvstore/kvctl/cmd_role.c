@@ -190,9 +190,8 @@ static const char *revoked_text(struct invocation *inv, struct bytes end)
         return arena_printf(inv->arena, "Permission of key %s is revoked from role %s", key, role);
     }
     if (bytes_equal(end, key_range_everything_after)) {
-        return arena_printf(inv->arena,
-                            "Permission of range [%s, <open ended> is revoked from role %s", key,
-                            role);
+        return arena_printf(
+            inv->arena, "Permission of range [%s, <open ended> is revoked from role %s", key, role);
     }
     return arena_printf(inv->arena, "Permission of range [%s, %.*s) is revoked from role %s", key,
                         (int)end.size, (const char *)end.data, role);
@@ -236,29 +235,52 @@ static const struct flag permission_flags[] = {
 
 const struct command role_commands[] = {
     {
-        .path = "role add", .group = "users", .summary = "Add a role", .arguments = "<role>",
-        .run = run_add, .examples = "$ kvctl role add reader",
+        .path = "role add",
+        .group = "users",
+        .summary = "Add a role",
+        .arguments = "<role>",
+        .run = run_add,
+        .examples = "$ kvctl role add reader",
     },
     {
-        .path = "role delete", .group = "users", .summary = "Delete a role",
-        .arguments = "<role>", .run = run_delete, .examples = "$ kvctl role delete reader",
+        .path = "role delete",
+        .group = "users",
+        .summary = "Delete a role",
+        .arguments = "<role>",
+        .run = run_delete,
+        .examples = "$ kvctl role delete reader",
     },
     {
-        .path = "role get", .group = "users", .summary = "Show what a role permits",
-        .arguments = "<role>", .run = run_get, .examples = "$ kvctl role get reader",
+        .path = "role get",
+        .group = "users",
+        .summary = "Show what a role permits",
+        .arguments = "<role>",
+        .run = run_get,
+        .examples = "$ kvctl role get reader",
     },
     {
-        .path = "role list", .group = "users", .summary = "List all roles", .run = run_list,
+        .path = "role list",
+        .group = "users",
+        .summary = "List all roles",
+        .run = run_list,
         .examples = "$ kvctl role list",
     },
     {
-        .path = "role grant-permission", .group = "users", .summary = "Let a role use keys",
-        .arguments = "<role> <read|write|readwrite> <key> [endkey]", .flags = permission_flags,
-        .run = run_grant, .examples = "$ kvctl role grant-permission reader read --prefix /jobs/",
+        .path = "role grant-permission",
+        .group = "users",
+        .summary = "Let a role use keys",
+        .arguments = "<role> <read|write|readwrite> <key> [endkey]",
+        .flags = permission_flags,
+        .run = run_grant,
+        .examples = "$ kvctl role grant-permission reader read --prefix /jobs/",
     },
     {
-        .path = "role revoke-permission", .group = "users", .summary = "Take keys from a role",
-        .arguments = "<role> <key> [endkey]", .flags = permission_flags, .run = run_revoke,
+        .path = "role revoke-permission",
+        .group = "users",
+        .summary = "Take keys from a role",
+        .arguments = "<role> <key> [endkey]",
+        .flags = permission_flags,
+        .run = run_revoke,
         .examples = "$ kvctl role revoke-permission reader --prefix /jobs/",
     },
     {.path = NULL},

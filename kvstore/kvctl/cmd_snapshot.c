@@ -20,7 +20,7 @@ struct saving {
     bool is_finished;
     enum grpc_status status; /* of the stream */
     char *text;
-    char *version; /* of the server's storage; NULL: it did not say */
+    char *version;  /* of the server's storage; NULL: it did not say */
     struct err err; /* of the file; code 0: fine */
 };
 
@@ -168,16 +168,24 @@ static int run_status(struct invocation *inv)
 
 const struct command snapshot_commands[] = {
     {
-        .path = "snapshot save", .group = "maintenance", .summary = "Save a backup of the store",
-        .arguments = "<file>", .run = run_save,
+        .path = "snapshot save",
+        .group = "maintenance",
+        .summary = "Save a backup of the store",
+        .arguments = "<file>",
+        .run = run_save,
         .examples = "$ kvctl snapshot save backup.db\n"
                     "$ kvctl --endpoints 10.0.0.1:2379 snapshot save /backup/$(date +%F).db",
-        .more = "The file is written as <file>.part and gets its name when it is complete, its SHA-256\n"
+        .more = "The file is written as <file>.part and gets its name when it is complete, its "
+                "SHA-256\n"
                 "checked and the disk has it.",
     },
     {
-        .path = "snapshot status", .group = "maintenance", .summary = "Check a backup",
-        .arguments = "<file>", .run = run_status, .has_table = true,
+        .path = "snapshot status",
+        .group = "maintenance",
+        .summary = "Check a backup",
+        .arguments = "<file>",
+        .run = run_status,
+        .has_table = true,
         .examples = "$ kvctl snapshot status backup.db",
     },
     {.path = NULL},

@@ -72,7 +72,7 @@ static int read_part(struct invocation *inv, const char *prompt,
     void **items = NULL;
     size_t count = 0;
     for (;;) {
-        const char *line;
+        const char *line = "";
         int code = read_line(inv->arena, &line);
         if (code == EXIT_CODE_OK && *line == '\0') {
             break;
@@ -135,8 +135,11 @@ static const struct flag txn_flags[] = {
 
 const struct command txn_commands[] = {
     {
-        .path = "txn", .group = "keys", .summary = "Compare and change several keys at once",
-        .flags = txn_flags, .run = run_txn,
+        .path = "txn",
+        .group = "keys",
+        .summary = "Compare and change several keys at once",
+        .flags = txn_flags,
+        .run = run_txn,
         .examples = "$ kvctl txn <<'END'\n"
                     "mod(\"key1\") > \"0\"\n"
                     "\n"
@@ -147,11 +150,12 @@ const struct command txn_commands[] = {
                     "\n"
                     "END\n"
                     "$ kvctl txn -i",
-        .more = "Three lists are read from standard input, each ended by an empty line: conditions,\n"
-                "requests if all of them hold, requests if one does not.\n"
-                "  condition  TARGET(\"key\") OPERATOR \"value\"\n"
-                "  TARGET     value, create, mod, version or lease; OPERATOR  =  !=  <  >\n"
-                "  request    get, put or del with their flags",
+        .more =
+            "Three lists are read from standard input, each ended by an empty line: conditions,\n"
+            "requests if all of them hold, requests if one does not.\n"
+            "  condition  TARGET(\"key\") OPERATOR \"value\"\n"
+            "  TARGET     value, create, mod, version or lease; OPERATOR  =  !=  <  >\n"
+            "  request    get, put or del with their flags",
     },
     {.path = NULL},
 };

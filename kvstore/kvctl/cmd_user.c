@@ -111,8 +111,7 @@ static int show_detail(struct invocation *inv, const char *name,
             return code;
         }
         struct err err;
-        int result =
-            print_role(&inv->session->printer, user->roles[i], answer.message, &err);
+        int result = print_role(&inv->session->printer, user->roles[i], answer.message, &err);
         code = session_show(inv, result, &err);
         if (code != EXIT_CODE_OK) {
             return code;
@@ -202,8 +201,8 @@ static int run_grant_role(struct invocation *inv)
     const Etcdserverpb__AuthUserGrantRoleResponse *response = answer.message;
     const char *line =
         arena_printf(inv->arena, "Role %s is granted to user %s", request.role, request.user);
-    int result = print_header_only(&inv->session->printer, &response->base, response->header, line,
-                                   &err);
+    int result =
+        print_header_only(&inv->session->printer, &response->base, response->header, line, &err);
     return session_show(inv, result, &err);
 }
 
@@ -226,16 +225,19 @@ static int run_revoke_role(struct invocation *inv)
     const Etcdserverpb__AuthUserRevokeRoleResponse *response = answer.message;
     const char *line =
         arena_printf(inv->arena, "Role %s is revoked from user %s", request.role, request.name);
-    int result = print_header_only(&inv->session->printer, &response->base, response->header, line,
-                                   &err);
+    int result =
+        print_header_only(&inv->session->printer, &response->base, response->header, line, &err);
     return session_show(inv, result, &err);
 }
 
 static const struct flag add_flags[] = {
-    {.name = "interactive", .type = FLAG_BOOL, .initial = "true",
+    {.name = "interactive",
+     .type = FLAG_BOOL,
+     .initial = "true",
      .help = "ask on the terminal; =false: read the password from standard input"},
     {.name = "new-user-password", .type = FLAG_TEXT, .help = "the password (seen by ps)"},
-    {.name = "no-password", .type = FLAG_BOOL,
+    {.name = "no-password",
+     .type = FLAG_BOOL,
      .help = "Create a user without password (CN based auth only)"},
     {.name = NULL},
 };
@@ -244,44 +246,71 @@ static const struct flag get_user_flags[] = {
     {.name = NULL},
 };
 static const struct flag passwd_flags[] = {
-    {.name = "interactive", .type = FLAG_BOOL, .initial = "true",
+    {.name = "interactive",
+     .type = FLAG_BOOL,
+     .initial = "true",
      .help = "ask on the terminal; =false: read the password from standard input"},
     {.name = NULL},
 };
 
 const struct command user_commands[] = {
     {
-        .path = "user add", .group = "users", .summary = "Add a user",
-        .arguments = "<name or name:password>", .flags = add_flags, .run = run_add,
+        .path = "user add",
+        .group = "users",
+        .summary = "Add a user",
+        .arguments = "<name or name:password>",
+        .flags = add_flags,
+        .run = run_add,
         .examples = "$ kvctl user add alice\n"
                     "$ pass show kv/alice | kvctl user add alice --interactive=false",
     },
     {
-        .path = "user delete", .group = "users", .summary = "Delete a user",
-        .arguments = "<name>", .run = run_delete, .examples = "$ kvctl user delete alice",
+        .path = "user delete",
+        .group = "users",
+        .summary = "Delete a user",
+        .arguments = "<name>",
+        .run = run_delete,
+        .examples = "$ kvctl user delete alice",
     },
     {
-        .path = "user get", .group = "users", .summary = "Show the roles of a user",
-        .arguments = "<name>", .flags = get_user_flags, .run = run_get,
+        .path = "user get",
+        .group = "users",
+        .summary = "Show the roles of a user",
+        .arguments = "<name>",
+        .flags = get_user_flags,
+        .run = run_get,
         .examples = "$ kvctl user get alice --detail",
     },
     {
-        .path = "user list", .group = "users", .summary = "List all users", .run = run_list,
+        .path = "user list",
+        .group = "users",
+        .summary = "List all users",
+        .run = run_list,
         .examples = "$ kvctl user list",
     },
     {
-        .path = "user passwd", .group = "users", .summary = "Change a user's password",
-        .arguments = "<name>", .flags = passwd_flags, .run = run_passwd,
+        .path = "user passwd",
+        .group = "users",
+        .summary = "Change a user's password",
+        .arguments = "<name>",
+        .flags = passwd_flags,
+        .run = run_passwd,
         .examples = "$ kvctl user passwd alice",
     },
     {
-        .path = "user grant-role", .group = "users", .summary = "Give a user a role",
-        .arguments = "<name> <role>", .run = run_grant_role,
+        .path = "user grant-role",
+        .group = "users",
+        .summary = "Give a user a role",
+        .arguments = "<name> <role>",
+        .run = run_grant_role,
         .examples = "$ kvctl user grant-role alice reader",
     },
     {
-        .path = "user revoke-role", .group = "users", .summary = "Take a role from a user",
-        .arguments = "<name> <role>", .run = run_revoke_role,
+        .path = "user revoke-role",
+        .group = "users",
+        .summary = "Take a role from a user",
+        .arguments = "<name> <role>",
+        .run = run_revoke_role,
         .examples = "$ kvctl user revoke-role alice reader",
     },
     {.path = NULL},

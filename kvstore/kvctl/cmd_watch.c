@@ -88,8 +88,7 @@ static void on_end(struct watching *watching, const struct kv_watch_event *event
     int code = show(watching, event->response != NULL ? event->response : &ended);
     if (!watching->is_interactive) {
         (void)code; /* the cancellation is the news */
-        stop(watching,
-             command_fail(EXIT_CODE_INTERRUPTED, "watch is canceled by the server"));
+        stop(watching, command_fail(EXIT_CODE_INTERRUPTED, "watch is canceled by the server"));
     }
 }
 
@@ -107,9 +106,8 @@ static void on_event(void *context, const struct kv_watch_event *event)
         break;
     case KV_WATCH_EVENTS:
         code = show(watching, event->response);
-        for (size_t i = 0; code == EXIT_CODE_OK && one->command != NULL &&
-                           i < event->response->n_events;
-             i++) {
+        for (size_t i = 0;
+             code == EXIT_CODE_OK && one->command != NULL && i < event->response->n_events; i++) {
             code = run_for_event(one->command, event->revision, event->response->events[i]);
         }
         break;
@@ -139,8 +137,8 @@ static void on_line(void *context, const char *line)
     struct arena *arena = watching->inv->arena;
     struct err err;
     if (line == NULL) {
-        stop(watching, command_fail(EXIT_CODE_INVALID_INPUT,
-                                    "error reading watch request line: EOF"));
+        stop(watching,
+             command_fail(EXIT_CODE_INVALID_INPUT, "error reading watch request line: EOF"));
         return;
     }
     const char *const *words;
@@ -227,17 +225,22 @@ static int run_watch(struct invocation *inv)
 
 const struct command watch_commands[] = {
     {
-        .path = "watch", .group = "keys", .summary = "Print changes of keys as they happen",
-        .arguments = "<key> [range_end] [-- command...]", .flags = watch_flags, .run = run_watch,
+        .path = "watch",
+        .group = "keys",
+        .summary = "Print changes of keys as they happen",
+        .arguments = "<key> [range_end] [-- command...]",
+        .flags = watch_flags,
+        .run = run_watch,
         .examples = "$ kvctl watch greeting\n"
                     "$ kvctl watch --prefix /jobs/ --rev 1      # the whole history, then on\n"
                     "$ kvctl watch greeting -- sh -c 'echo $ETCD_WATCH_VALUE'\n"
                     "$ kvctl watch -i\n"
                     "watch --prefix /jobs/\n"
                     "progress",
-        .more = "The watch goes on from its last revision when a connection breaks, on any endpoint.\n"
-                "The command gets ETCD_WATCH_REVISION, ETCD_WATCH_EVENT_TYPE, ETCD_WATCH_KEY and\n"
-                "ETCD_WATCH_VALUE (the last three quoted) in its environment.",
+        .more =
+            "The watch goes on from its last revision when a connection breaks, on any endpoint.\n"
+            "The command gets ETCD_WATCH_REVISION, ETCD_WATCH_EVENT_TYPE, ETCD_WATCH_KEY and\n"
+            "ETCD_WATCH_VALUE (the last three quoted) in its environment.",
     },
     {.path = NULL},
 };

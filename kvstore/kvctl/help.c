@@ -74,11 +74,8 @@ void help_append_overview(struct buf *out)
 static const char *value_name(const struct flag *flag)
 {
     static const char *const names[] = {
-        [FLAG_BOOL] = "",
-        [FLAG_TEXT] = " TEXT",
-        [FLAG_NUMBER] = " NUMBER",
-        [FLAG_DURATION] = " TIME",
-        [FLAG_LIST] = " LIST",
+        [FLAG_BOOL] = "",          [FLAG_TEXT] = " TEXT", [FLAG_NUMBER] = " NUMBER",
+        [FLAG_DURATION] = " TIME", [FLAG_LIST] = " LIST",
     };
     return names[flag->type];
 }
@@ -232,15 +229,15 @@ static void append_man_command(struct buf *out, const struct command *command)
 void help_append_man_page(struct buf *out)
 {
     buf_append_text(
-        out,
-        ".\\\" Made by `kvctl completion man` from the command table; do not edit.\n"
-        ".TH KVCTL 1 \"\" \"Coracle\" \"User Commands\"\n"
-        ".SH NAME\nkvctl \\- the store, the containers and the workloads of Coracle\n"
-        ".SH SYNOPSIS\n\\fBkvctl\\fR COMMAND [flags] [arguments]\n"
-        ".SH DESCRIPTION\n"
-        "One command line for everything Coracle runs. The commands of the store speak the etcd v3\n"
-        "protocol and print what etcdctl prints, so they serve an etcd cluster as well.\n"
-        ".SH GLOBAL FLAGS\n");
+        out, ".\\\" Made by `kvctl completion man` from the command table; do not edit.\n"
+             ".TH KVCTL 1 \"\" \"Coracle\" \"User Commands\"\n"
+             ".SH NAME\nkvctl \\- the store, the containers and the workloads of Coracle\n"
+             ".SH SYNOPSIS\n\\fBkvctl\\fR COMMAND [flags] [arguments]\n"
+             ".SH DESCRIPTION\n"
+             "One command line for everything Coracle runs. The commands of the store speak the "
+             "etcd v3\n"
+             "protocol and print what etcdctl prints, so they serve an etcd cluster as well.\n"
+             ".SH GLOBAL FLAGS\n");
     append_man_flags(out, global_flags);
     for (int family = 0; family < FAMILY_COUNT; family++) {
         buf_append_text(out, ".SH ");
@@ -254,11 +251,12 @@ void help_append_man_page(struct buf *out)
         }
     }
     buf_append_text(
-        out, ".SH ENVIRONMENT\nEvery global flag is also read from \\fBKVCTL_\\fR and\n"
-             "\\fBETCDCTL_\\fR followed by its name in capitals, with _ for \\-.\n"
-             ".SH EXIT STATUS\n"
-             "0: done. 1: the cluster answered with an error, or did not answer. 2: no connection.\n"
-             "3: bad lines on standard input. 4: a value that a flag does not know, or a format\n"
-             "that the command does not have. 5: interrupted. 6: a local file. 128: bad arguments.\n"
-             ".SH SEE ALSO\n\\fBkvd\\fR(1)\n");
+        out,
+        ".SH ENVIRONMENT\nEvery global flag is also read from \\fBKVCTL_\\fR and\n"
+        "\\fBETCDCTL_\\fR followed by its name in capitals, with _ for \\-.\n"
+        ".SH EXIT STATUS\n"
+        "0: done. 1: the cluster answered with an error, or did not answer. 2: no connection.\n"
+        "3: bad lines on standard input. 4: a value that a flag does not know, or a format\n"
+        "that the command does not have. 5: interrupted. 6: a local file. 128: bad arguments.\n"
+        ".SH SEE ALSO\n\\fBkvd\\fR(1)\n");
 }

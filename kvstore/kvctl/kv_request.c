@@ -8,20 +8,29 @@
 #include "kvstore/kvctl/go_text.h"
 
 const struct flag get_flags[] = {
-    {.name = "consistency", .type = FLAG_TEXT, .initial = "l", .choices = "l s",
+    {.name = "consistency",
+     .type = FLAG_TEXT,
+     .initial = "l",
+     .choices = "l s",
      .help = "Linearizable(l) or Serializable(s)"},
-    {.name = "order", .type = FLAG_TEXT, .choices = "ASCEND DESCEND",
+    {.name = "order",
+     .type = FLAG_TEXT,
+     .choices = "ASCEND DESCEND",
      .help = "Order of results; ASCEND or DESCEND (ASCEND by default)"},
-    {.name = "sort-by", .type = FLAG_TEXT, .choices = "CREATE KEY MODIFY VALUE VERSION",
+    {.name = "sort-by",
+     .type = FLAG_TEXT,
+     .choices = "CREATE KEY MODIFY VALUE VERSION",
      .help = "Sort target; CREATE, KEY, MODIFY, VALUE, or VERSION"},
     {.name = "limit", .type = FLAG_NUMBER, .help = "Maximum number of results"},
     {.name = "prefix", .type = FLAG_BOOL, .help = "Get keys with matching prefix"},
-    {.name = "from-key", .type = FLAG_BOOL,
+    {.name = "from-key",
+     .type = FLAG_BOOL,
      .help = "Get keys that are greater than or equal to the given key using byte compare"},
     {.name = "rev", .type = FLAG_NUMBER, .help = "Specify the kv revision"},
     {.name = "keys-only", .type = FLAG_BOOL, .help = "Get only the keys"},
     {.name = "count-only", .type = FLAG_BOOL, .help = "Get only the count"},
-    {.name = "print-value-only", .type = FLAG_BOOL,
+    {.name = "print-value-only",
+     .type = FLAG_BOOL,
      .help = "Only write values when using the \"simple\" output format"},
     {.name = "min-create-rev", .type = FLAG_NUMBER, .help = "Minimum create revision"},
     {.name = "max-create-rev", .type = FLAG_NUMBER, .help = "Maximum create revision"},
@@ -31,9 +40,12 @@ const struct flag get_flags[] = {
 };
 
 const struct flag put_flags[] = {
-    {.name = "lease", .type = FLAG_TEXT, .initial = "0",
+    {.name = "lease",
+     .type = FLAG_TEXT,
+     .initial = "0",
      .help = "lease ID (in hexadecimal) to attach to the key"},
-    {.name = "prev-kv", .type = FLAG_BOOL,
+    {.name = "prev-kv",
+     .type = FLAG_BOOL,
      .help = "return the previous key-value pair before modification"},
     {.name = "ignore-value", .type = FLAG_BOOL, .help = "updates the key using its current value"},
     {.name = "ignore-lease", .type = FLAG_BOOL, .help = "updates the key using its current lease"},
@@ -43,7 +55,8 @@ const struct flag put_flags[] = {
 const struct flag del_flags[] = {
     {.name = "prefix", .type = FLAG_BOOL, .help = "delete keys with matching prefix"},
     {.name = "prev-kv", .type = FLAG_BOOL, .help = "return deleted key-value pairs"},
-    {.name = "from-key", .type = FLAG_BOOL,
+    {.name = "from-key",
+     .type = FLAG_BOOL,
      .help = "delete keys that are greater than or equal to the given key using byte compare"},
     {.name = "range", .type = FLAG_BOOL, .help = "delete range of keys without delay"},
     {.name = NULL},
@@ -58,7 +71,8 @@ static ProtobufCBinaryData binary(const char *text, size_t size)
 /* key and range_end from the arguments with --prefix and --from-key. An empty key with either means
  * every key. */
 static void set_range(const struct flag_set *flags, const char *const *arguments, int count,
-                      struct arena *arena, ProtobufCBinaryData *ret_key, ProtobufCBinaryData *ret_end)
+                      struct arena *arena, ProtobufCBinaryData *ret_key,
+                      ProtobufCBinaryData *ret_end)
 {
     *ret_key = binary(arguments[0], strlen(arguments[0]));
     if (count > 1) {

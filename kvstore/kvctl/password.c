@@ -49,8 +49,7 @@ int password_ask_new(const char *user, struct arena *arena, const char **ret, st
     if (*first == '\0') {
         return err_set(err, ERR_INVALID, "empty password");
     }
-    const char *again =
-        arena_printf(arena, "Type password of %s again for confirmation: ", user);
+    const char *again = arena_printf(arena, "Type password of %s again for confirmation: ", user);
     result = password_ask(again, arena, &second, err);
     if (result < 0) {
         return result;

@@ -8,7 +8,8 @@
 /* On the terminal, without echo. Error: there is no terminal, or its end. */
 MUST_USE int password_ask(const char *prompt, struct arena *arena, const char **ret,
                           struct err *err);
-/* Twice, until both are equal or not: ERR_INVALID "given passwords are different", "empty password".
+/* Twice, until both are equal or not: ERR_INVALID "given passwords are different", "empty
+ * password".
  */
 MUST_USE int password_ask_new(const char *user, struct arena *arena, const char **ret,
                               struct err *err);

@@ -48,7 +48,8 @@ void progress_bar_append(struct buf *out, const struct progress_bar *bar, uint64
     }
     size_t tail_size = buf_size(&tail);
     size_t room = width > tail_size + 12 ? width - tail_size - 2 : 10;
-    size_t filled = bar->total == 0 || done >= bar->total ? room : (size_t)(done * room / bar->total);
+    size_t filled =
+        bar->total == 0 || done >= bar->total ? room : (size_t)(done * room / bar->total);
     buf_append_u8(out, '[');
     for (size_t i = 0; i < room; i++) {
         buf_append_u8(out, i < filled ? '#' : '.');

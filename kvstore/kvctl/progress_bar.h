@@ -8,9 +8,9 @@
 #include "base/buf.h"
 
 struct progress_bar {
-    bool is_on;       /* standard error is a terminal */
-    bool in_bytes;    /* amounts are sizes */
-    uint64_t total;   /* 0: not known */
+    bool is_on;     /* standard error is a terminal */
+    bool in_bytes;  /* amounts are sizes */
+    uint64_t total; /* 0: not known */
     uint64_t drawn_ms;
     uint64_t start_ms;
 };

@@ -56,8 +56,8 @@ int queue_key_open(struct queue_key *queue, struct invocation *invocation, const
     const Etcdserverpb__LeaseGrantResponse *granted = answer.message;
     queue->lease = granted->id;
     queue->prefix = arena_printf(invocation->arena, "%s/", name);
-    queue->key = arena_printf(invocation->arena, "%s%llx", queue->prefix,
-                              (unsigned long long)granted->id);
+    queue->key =
+        arena_printf(invocation->arena, "%s%llx", queue->prefix, (unsigned long long)granted->id);
     queue->keeper = lease_keeper_open(invocation->session->client, granted->id, granted->ttl,
                                       on_renewed, queue);
     start_signal(queue, &queue->interrupt, SIGINT);
@@ -101,7 +101,8 @@ static int join(struct queue_key *queue, const char *value)
     queue->header_revision = response->header == NULL ? 0 : response->header->revision;
     queue->revision = queue->header_revision;
     if (!response->succeeded) {
-        const Etcdserverpb__ResponseOp *op = response->n_responses == 1 ? response->responses[0] : NULL;
+        const Etcdserverpb__ResponseOp *op =
+            response->n_responses == 1 ? response->responses[0] : NULL;
         if (op == NULL || op->response_case != ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_RANGE ||
             op->response_range->n_kvs != 1) {
             return command_fail(EXIT_CODE_ERROR, "the server's answer to the lock is malformed");
@@ -162,8 +163,8 @@ static void wait_for_delete(struct queue_key *queue, const Etcdserverpb__RangeRe
         .start_revision = found->header == NULL ? 0 : found->header->revision + 1,
         .no_put = true,
     };
-    struct kv_watch *watch = kv_watch_open(queue->invocation->session->client, &options,
-                                           on_predecessor, &waiting);
+    struct kv_watch *watch =
+        kv_watch_open(queue->invocation->session->client, &options, on_predecessor, &waiting);
     while (!waiting.is_deleted && !waiting.is_broken && !is_over(queue)) {
         (void)uv_run(loop_of(queue), UV_RUN_DEFAULT);
     }

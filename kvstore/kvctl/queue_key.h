@@ -12,9 +12,9 @@ struct queue_key {
     struct invocation *invocation;
     int64_t lease;
     struct lease_keeper *keeper;
-    const char *prefix; /* "<name>/" */
-    const char *key;    /* in the invocation's arena */
-    int64_t revision;   /* the key's create revision: also the fencing token */
+    const char *prefix;      /* "<name>/" */
+    const char *key;         /* in the invocation's arena */
+    int64_t revision;        /* the key's create revision: also the fencing token */
     int64_t header_revision; /* of the answer that put or found the key */
     bool is_expired;
     uv_signal_t interrupt;

@@ -69,7 +69,8 @@ MUST_USE int session_show(struct invocation *invocation, int printed, const stru
 /* Write what the printer holds to standard output now. */
 void session_flush(struct session *session);
 
-/* Endpoints of --endpoints, or with --cluster those of the member list. In the invocation's arena. */
+/* Endpoints of --endpoints, or with --cluster those of the member list. In the invocation's arena.
+ */
 MUST_USE int session_endpoints(struct invocation *invocation, const char *const **ret,
                                size_t *ret_count);
 

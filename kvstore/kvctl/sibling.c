@@ -115,7 +115,9 @@ int sibling_exec(const char *program, char *const *words)
     (void)execv(path, words);
     int reason = errno;
     if (reason == ENOENT) {
-        return command_fail(EXIT_CODE_ERROR, "\"%s\" is run by the program %s, which is not installed beside kvctl", words[1], program);
+        return command_fail(EXIT_CODE_ERROR,
+                            "\"%s\" is run by the program %s, which is not installed beside kvctl",
+                            words[1], program);
     }
     return command_fail(EXIT_CODE_ERROR, "run %s: %s", path, strerror(reason));
 }

@@ -8,13 +8,17 @@
 #include "kvstore/kvctl/global_flags.h"
 
 const struct flag watch_flags[] = {
-    {.name = "interactive", .letter = 'i', .type = FLAG_BOOL,
+    {.name = "interactive",
+     .letter = 'i',
+     .type = FLAG_BOOL,
      .help = "read lines \"watch ...\" and \"progress\" from standard input"},
     {.name = "prefix", .type = FLAG_BOOL, .help = "Watch on a prefix if prefix is set"},
     {.name = "rev", .type = FLAG_NUMBER, .help = "Revision to start watching"},
-    {.name = "prev-kv", .type = FLAG_BOOL,
+    {.name = "prev-kv",
+     .type = FLAG_BOOL,
      .help = "get the previous key-value pair before the event happens"},
-    {.name = "progress-notify", .type = FLAG_BOOL,
+    {.name = "progress-notify",
+     .type = FLAG_BOOL,
      .help = "get periodic watch progress notification from server"},
     {.name = NULL},
 };
@@ -30,8 +34,7 @@ static int set_keys(struct watch_request *request, const struct flag_set *flags,
     options->key = bytes_from_text(keys[0]);
     if (count == 2) {
         if (is_prefix) {
-            return err_set(err, ERR_INVALID,
-                           "`range_end` and `--prefix` are mutually exclusive");
+            return err_set(err, ERR_INVALID, "`range_end` and `--prefix` are mutually exclusive");
         }
         options->range_end = bytes_from_text(keys[1]);
     }

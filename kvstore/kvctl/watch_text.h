@@ -13,8 +13,8 @@ struct watch_request {
 };
 
 /* words: what follows "watch", flags included. key_default and end_default stand for missing
- * arguments (KVCTL_WATCH_KEY, KVCTL_WATCH_RANGE_END); NULL: none. flags, if not NULL, has those of the
- * command line already; else they are parsed from words. ERR_INVALID: bad arguments. */
+ * arguments (KVCTL_WATCH_KEY, KVCTL_WATCH_RANGE_END); NULL: none. flags, if not NULL, has those of
+ * the command line already; else they are parsed from words. ERR_INVALID: bad arguments. */
 MUST_USE int watch_request_build(const char *const *words, int count, const char *key_default,
                                  const char *end_default, const struct flag_set *flags,
                                  struct arena *arena, struct watch_request *ret, struct err *err);
