@@ -6,6 +6,8 @@
 #include "base/cleanup.h"
 #include "kvstore/client/endpoint_address.h"
 
+#define UNREACHABLE_TEXT "no endpoint can be reached"
+
 uint64_t client_now_ms(const struct kv_client *client)
 {
     return uv_now(wire_loop_uv(client->wire));
@@ -109,15 +111,36 @@ const char *kv_client_endpoint(const struct kv_client *client)
                                                                    : NULL;
 }
 
+/* The channel words its errors as grpc-go does; people need only the end of that:
+ * connection error: desc = "transport: Error while dialing: dial tcp ADDRESS: connect: REASON" */
+static void append_problem(struct buf *out, const char *text)
+{
+    static const char *const markers[] = {"desc = \"", "Error while dialing: ", "dial tcp ",
+                                          "dial unix "};
+    const char *begin = text;
+    for (size_t i = 0; i < sizeof markers / sizeof markers[0]; i++) {
+        const char *found = strstr(begin, markers[i]);
+        begin = found != NULL ? found + strlen(markers[i]) : begin;
+        const char *space = strchr(begin, ' ');
+        if (found != NULL && strncmp(markers[i], "dial", 4) == 0 && space != NULL) {
+            begin = space + 1; /* the address was named already */
+        }
+    }
+    size_t size = strlen(begin);
+    bool is_quoted = begin != text && size > 0 && begin[size - 1] == '"';
+    buf_append(out, begin, is_quoted ? size - 1 : size);
+}
+
 const char *kv_client_problems(struct kv_client *client)
 {
     buf_clear(&client->problems);
     for (size_t i = 0; i < client->endpoint_count; i++) {
         const struct client_endpoint *endpoint = &client->endpoints[i];
         if (endpoint->problem.code != 0) {
-            buf_append_format(&client->problems, "%s%s: %s",
-                              buf_size(&client->problems) == 0 ? "" : "; ", endpoint->name,
-                              endpoint->problem.text);
+            buf_append_format(&client->problems,
+                              "%s%s: ", buf_size(&client->problems) == 0 ? "" : "; ",
+                              endpoint->name);
+            append_problem(&client->problems, endpoint->problem.text);
         }
     }
     return buf_text(&client->problems);
@@ -222,8 +245,7 @@ static uint64_t expire_waiters(struct kv_client *client)
         }
         const char *problems = kv_client_problems(client);
         CLEANUP(buf) struct buf text = BUF_INIT;
-        buf_append_format(&text, "no endpoint can be reached%s%s", *problems == '\0' ? "" : ": ",
-                          problems);
+        buf_append_format(&text, UNREACHABLE_TEXT "%s%s", *problems == '\0' ? "" : ": ", problems);
         waiter->failed(waiter, GRPC_UNAVAILABLE, buf_text(&text));
     }
     return next_ms;
@@ -307,6 +329,7 @@ void kv_error_append_text(struct buf *out, enum grpc_status status, const char *
 {
     bool is_plain =
         strncmp(text, "etcdserver: ", 12) == 0 ||
+        strncmp(text, UNREACHABLE_TEXT, sizeof UNREACHABLE_TEXT - 1) == 0 ||
         (status == GRPC_DEADLINE_EXCEEDED && strcmp(text, "context deadline exceeded") == 0) ||
         (status == GRPC_CANCELED && strcmp(text, "context canceled") == 0);
     if (is_plain) {

@@ -63,8 +63,8 @@ const char *kv_client_problems(struct kv_client *client);
 
 struct kv_reply {
     enum grpc_status status;
-    const char *text;    /* the server's words; "" with GRPC_OK */
-    const void *message; /* the decoded response, of the method's type; NULL unless GRPC_OK */
+    const char *text;     /* the server's words; "" with GRPC_OK */
+    const void *message;  /* the decoded response, of the method's type; NULL unless GRPC_OK */
     struct arena *memory; /* where message lives; use kv_reply_take */
 };
 /* Inside done: message outlives it; ret (not initialised before) owns its memory. */

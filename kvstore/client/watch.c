@@ -304,10 +304,26 @@ static void on_progress_for_all(struct watch_hub *hub, const Etcdserverpb__Watch
     mem_free(keys);
 }
 
+/* The one thing that the wire format permits and no user should have to look for. */
+static bool is_sound(const Etcdserverpb__WatchResponse *response)
+{
+    for (size_t i = 0; i < response->n_events; i++) {
+        if (response->events[i]->kv == NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void on_message(struct duplex *duplex, const struct grpc_message *message)
 {
     struct watch_hub *hub = container_of(duplex, struct watch_hub, duplex);
     const Etcdserverpb__WatchResponse *response = (const void *)message->decoded;
+    if (!is_sound(response)) {
+        duplex->handler->on_broken(duplex, GRPC_INTERNAL, "the server sent an event without a key",
+                                   true);
+        return;
+    }
     duplex_note_success(duplex);
     if (response->created) {
         on_created(hub, response);

@@ -16,7 +16,7 @@ void watch_position_on_progress(struct watch_position *position, int64_t store_r
 
 static int64_t event_revision(const Mvccpb__Event *event)
 {
-    return event->kv == NULL ? 0 : event->kv->mod_revision;
+    return event->kv->mod_revision;
 }
 
 size_t watch_position_on_events(struct watch_position *position, Mvccpb__Event *const *events,
@@ -26,7 +26,7 @@ size_t watch_position_on_events(struct watch_position *position, Mvccpb__Event *
     while (first < count && event_revision(events[first]) < position->next_revision) {
         first += 1;
     }
-    if (first < count) {
+    if (first < count && event_revision(events[count - 1]) >= position->next_revision) {
         position->next_revision = event_revision(events[count - 1]) + 1;
     }
     return first;

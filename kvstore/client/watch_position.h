@@ -24,8 +24,9 @@ static inline void watch_position_init(struct watch_position *position, int64_t 
 /* The server made the watch when the store was at that revision. */
 void watch_position_on_created(struct watch_position *position, int64_t store_revision);
 void watch_position_on_progress(struct watch_position *position, int64_t store_revision);
-/* Whole revisions arrived: events before the position were delivered before the connection broke,
- * so they are dropped. Returns the index of the first event to deliver (count: none). */
+/* Whole revisions arrived (each event has a kv): events before the position were delivered before
+ * the connection broke, so they are dropped. Returns the index of the first event to deliver
+ * (count: none). */
 size_t watch_position_on_events(struct watch_position *position, Mvccpb__Event *const *events,
                                 size_t count);
 

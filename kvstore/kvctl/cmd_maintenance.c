@@ -6,7 +6,7 @@
 #include "kvstore/kvctl/session.h"
 
 static int call_alarm(struct invocation *inv, Etcdserverpb__AlarmRequest__AlarmAction action,
-                 const char *verb)
+                      const char *verb)
 {
     if (inv->argument_count != 0) {
         return command_fail(EXIT_CODE_BAD_ARGS, "alarm %s command accepts no arguments", verb);

@@ -17,8 +17,7 @@ static void set_true(void *context)
 static void run_until(struct session *session, const bool *is_done)
 {
     while (!*is_done) {
-        int alive = uv_run(&session->loop, UV_RUN_ONCE);
-        CHECK(alive || *is_done);
+        (void)uv_run(&session->loop, UV_RUN_ONCE);
     }
 }
 
@@ -86,6 +85,7 @@ int session_open(struct invocation *invocation)
         return command_fail(EXIT_CODE_ERROR, "event loop: %s", uv_strerror(result));
     }
     session->wire = wire_loop_new(&session->loop);
+    CHECK(uv_async_init(&session->loop, &session->presence, NULL) == 0);
     invocation->session = session;
     return EXIT_CODE_OK;
 }
@@ -110,6 +110,7 @@ void session_close(struct invocation *invocation)
     bool is_closed = false;
     wire_loop_close(session->wire, set_true, &is_closed);
     run_until(session, &is_closed);
+    uv_close((uv_handle_t *)&session->presence, NULL);
     (void)uv_run(&session->loop, UV_RUN_DEFAULT);
     CHECK(uv_loop_close(&session->loop) == 0);
     buf_deinit(&session->output);

@@ -13,6 +13,7 @@
 struct session {
     uv_loop_t loop;
     struct wire_loop *wire;
+    uv_async_t presence;      /* keeps the loop running while only timers are due */
     struct kv_client *client; /* to all endpoints; NULL until it is needed */
     struct printer printer;
     struct buf output;
