@@ -1,7 +1,6 @@
 /* One committed entry after the other, the same on every member. */
 #include "base/check.h"
 #include "base/pb.h"
-#include "kvstore/mvcc/planted.h"
 #include "kvstore/state/kv_internal.h"
 
 static void move_to(struct kv *kv, struct kv_position at)
