@@ -549,6 +549,11 @@ raft_index node_applied(const struct node *node)
     return kv_applied(node->kv).index;
 }
 
+struct raft_members node_members_at(const struct node *node, raft_index index)
+{
+    return raft_members_at(node->raft, index);
+}
+
 bool node_wants_snapshot(const struct node *node, struct raft_position last)
 {
     return !node->is_installing && raft_wants_snapshot(node->raft, last);

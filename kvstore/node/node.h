@@ -177,6 +177,8 @@ bool node_is_leader(const struct node *node);
 bool node_is_learner(const struct node *node);
 void node_get_status(const struct node *node, struct raft_status *status);
 raft_index node_applied(const struct node *node);
+/* The members in force at an index of raft's log (for a snapshot's metadata). */
+struct raft_members node_members_at(const struct node *node, raft_index index);
 bool node_wants_snapshot(const struct node *node, struct raft_position last);
 /* Between io.install_snapshot and node_on_installed. Staged state that is complete, was told to the
  * node by node_on_message, and does not lead here in the next node_advance, is of no use: drop it.

@@ -5,7 +5,10 @@
 #include "base/log.h"
 #include "kvstore/server/core_internal.h"
 
-enum { WAL_LOW_BYTES = 4 << 20 /* below it writes are refused: the disk is nearly full */ };
+enum {
+    WAL_LOW_BYTES = 4 << 20,           /* below it writes are refused: the disk is nearly full */
+    STAGE_PENDING_BYTES_MAX = 32 << 20 /* of a received snapshot, not written yet */
+};
 
 static struct metrics *metrics_of(struct core *core)
 {
@@ -252,6 +255,8 @@ static void set_timer(struct core *core)
     (void)uv_timer_start(&core->timer, on_timer, wait, 0); /* fails only for a closing handle */
 }
 
+static void offer_room(struct core *core);
+
 static void run(struct core *core)
 {
     uint64_t started = uv_hrtime();
@@ -262,6 +267,7 @@ static void run(struct core *core)
     if (core->is_staged && !node_is_installing(core->node)) {
         core_stage_cancel(core); /* complete, told to the node, and not wanted */
     }
+    offer_room(core);
     core->options.events.flush(core->options.events.context);
     core->is_running = false;
     if (has_more || !list_is_empty(&core->inbox)) {
@@ -402,17 +408,35 @@ void core_on_snapshot_sent(struct core *core, raft_id peer, raft_index index, bo
     core_wake(core);
 }
 
-void core_stage_start(struct core *core)
+void core_stage_start(struct core *core, core_stage_room *has_room, void *data)
 {
     CHECK(!core->is_staging && !core->is_staged);
     core->is_staging = true;
+    core->stage_room = has_room;
+    core->stage_data = data;
+    core->was_stage_full = false;
     backend_thread_restore_start(core->backend_thread);
+}
+
+bool core_stage_is_full(const struct core *core)
+{
+    return backend_thread_pending_bytes(core->backend_thread) > STAGE_PENDING_BYTES_MAX;
+}
+
+/* What was staged has been written: whoever waits to hand over more may go on. */
+static void offer_room(struct core *core)
+{
+    if (core->is_staging && core->was_stage_full && !core_stage_is_full(core)) {
+        core->was_stage_full = false;
+        core->stage_room(core->stage_data);
+    }
 }
 
 void core_stage_take_batch(struct core *core, struct backend_batch *batch)
 {
     CHECK(core->is_staging);
     backend_thread_restore_take_batch(core->backend_thread, batch);
+    core->was_stage_full = core_stage_is_full(core);
 }
 
 void core_stage_finish(struct core *core, const struct raft_message *message)

@@ -34,6 +34,9 @@ struct core {
     bool is_disk_full;
     bool is_staging; /* a snapshot is being received */
     bool is_staged;  /* it is complete and waits for the node's word */
+    core_stage_room *stage_room;
+    void *stage_data;
+    bool was_stage_full; /* stage_room is to be called */
     atomic_bool is_renew_wanted;
     uint64_t last_sequence; /* of a batch for the log */
 

@@ -1,5 +1,4 @@
-#include <string.h>
-
+#include "base/check.h"
 #include "kvstore/server/peers.h"
 
 enum { FRAME_HEAD_BYTES = 5, HELLO_VERSION = 1, HELLO_BYTES = 25 };
@@ -56,4 +55,14 @@ int peer_frame_next(struct bytes *input, enum peer_frame *ret_kind, struct bytes
     *ret_payload = bytes_make(data + FRAME_HEAD_BYTES, size);
     *input = bytes_make(data + FRAME_HEAD_BYTES + size, input->size - FRAME_HEAD_BYTES - size);
     return 0;
+}
+
+void peer_frame_append(struct buf *out, enum peer_frame kind, struct bytes payload)
+{
+    CHECK(payload.size <= UINT32_MAX);
+    const uint8_t head[FRAME_HEAD_BYTES] = {(uint8_t)payload.size, (uint8_t)(payload.size >> 8),
+                                            (uint8_t)(payload.size >> 16),
+                                            (uint8_t)(payload.size >> 24), (uint8_t)kind};
+    buf_append(out, head, sizeof head);
+    buf_append_bytes(out, payload);
 }

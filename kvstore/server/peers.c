@@ -286,15 +286,6 @@ void peers_close(struct peers *peers, void (*done)(void *context), void *context
     channel_closed(peers);
 }
 
-static void append_frame(struct peer_link *link, enum peer_frame kind, struct bytes payload)
-{
-    CHECK(payload.size <= UINT32_MAX);
-    uint8_t head[5] = {(uint8_t)payload.size, (uint8_t)(payload.size >> 8),
-                       (uint8_t)(payload.size >> 16), (uint8_t)(payload.size >> 24), (uint8_t)kind};
-    buf_append(&link->out, head, sizeof head);
-    buf_append_bytes(&link->out, payload);
-}
-
 static void flush(struct peer_link *link)
 {
     if (buf_size(&link->out) == 0) {
@@ -324,7 +315,7 @@ void peers_send(struct peers *peers, const struct raft_message *message)
     }
     buf_clear(&peers->scratch);
     raft_message_encode(message, &peers->scratch);
-    append_frame(link, PEER_FRAME_RAFT, buf_bytes(&peers->scratch));
+    peer_frame_append(&link->out, PEER_FRAME_RAFT, buf_bytes(&peers->scratch));
     if (buf_size(&link->out) > PEER_MESSAGE_BYTES_MAX / 8) {
         flush(link);
     }
@@ -334,7 +325,7 @@ void peers_send_frame(struct peers *peers, raft_id to, struct bytes frame)
 {
     struct peer_link *link = find(peers, to);
     if (link != NULL && link->is_connected) {
-        append_frame(link, PEER_FRAME_NODE, frame);
+        peer_frame_append(&link->out, PEER_FRAME_NODE, frame);
     }
 }
 

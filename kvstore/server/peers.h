@@ -56,6 +56,7 @@ uint32_t peers_connected_count(const struct peers *peers);
 
 /* A HELLO as first frame: who speaks to whom. */
 void peer_hello_encode(struct buf *out, uint64_t cluster_id, raft_id from, raft_id to);
+void peer_frame_append(struct buf *out, enum peer_frame kind, struct bytes payload);
 /* Take the next frame off input; ERR_MALFORMED. */
 MUST_USE int peer_frame_next(struct bytes *input, enum peer_frame *ret_kind,
                              struct bytes *ret_payload);

@@ -129,6 +129,9 @@ static void check_order(const struct wal *wal, struct wal_batch *const *batches,
             CHECK(batch->hard_state.term >= state.term);
             CHECK(batch->hard_state.commit >= state.commit);
             CHECK(batch->hard_state.commit <= last);
+            /* One vote a term: a second one must never become durable (R3). */
+            CHECK(batch->hard_state.term > state.term || state.vote == 0 ||
+                  batch->hard_state.vote == state.vote);
             state = batch->hard_state;
         }
     }
