@@ -204,7 +204,7 @@ static void test_many_leases_that_end_together_take_few_entries(void **state)
 {
     struct kv_world *world = *state;
     enum { LEASES = 10000 };
-    char key[32];
+    char key[64];
     lessor_promote(kv_lessor(world->kv), 0, 0);
     for (int64_t id = 1; id <= LEASES; id++) {
         assert_int_equal(world_grant(world, id, 10), ETCD_OK);
@@ -228,7 +228,7 @@ static void test_many_leases_that_end_together_take_few_entries(void **state)
 static void test_a_batch_ends_where_its_keys_are_many(void **state)
 {
     struct kv_world *world = *state;
-    char key[32];
+    char key[64];
     lessor_promote(kv_lessor(world->kv), 0, 0);
     for (int64_t id = 1; id <= 3; id++) {
         assert_int_equal(world_grant(world, id, 10), ETCD_OK);
