@@ -351,6 +351,41 @@ static void test_timeout_now_makes_a_voter_campaign_without_pre_vote(void **stat
     raft_solo_free(solo);
 }
 
+static void test_a_transfer_ends_with_the_targets_membership(void **state)
+{
+    (void)state;
+    struct raft_solo *solo = leader_of(3);
+    struct raft_members two = {2, {{1, true}, {2, true}}};
+    assert_int_equal(change(solo, two), 0);
+    assert_int_equal(transfer(solo, 3), ERR_NOT_FOUND); /* removed, though not yet committed */
+    assert_int_equal(transfer(solo, 2), 0);
+    raft_solo_ack(solo, 2, 2);
+    assert_non_null(raft_solo_take(solo, RAFT_MESSAGE_TIMEOUT_NOW, 2));
+    raft_solo_free(solo);
+}
+
+/* Servers come and go faster than the departed are forgotten: the list of peers stays bounded. */
+static void test_a_long_row_of_leaving_peers_is_bounded(void **state)
+{
+    (void)state;
+    struct raft_solo *solo = leader_of(1);
+    struct raft_status status;
+    for (raft_id id = 10; id < 60; id++) {
+        struct raft_members two = {2, {{1, true}, {id, false}}};
+        struct raft_members one = {1, {{1, true}}};
+        assert_int_equal(change(solo, two), 0);
+        assert_int_equal(change(solo, one), 0);
+        raft_get_status(solo->raft, &status);
+        assert_in_range(status.peer_count, 1, 2 * RAFT_MEMBERS_MAX);
+        raft_solo_forget(solo);
+    }
+    solo->now += 1000;
+    raft_solo_tick(solo);
+    raft_get_status(solo->raft, &status);
+    assert_int_equal(status.peer_count, 0);
+    raft_solo_free(solo);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -375,6 +410,8 @@ int main(void)
         cmocka_unit_test(test_a_lagging_target_is_told_when_it_has_the_log),
         cmocka_unit_test(test_a_transfer_to_itself_is_done_already),
         cmocka_unit_test(test_timeout_now_makes_a_voter_campaign_without_pre_vote),
+        cmocka_unit_test(test_a_transfer_ends_with_the_targets_membership),
+        cmocka_unit_test(test_a_long_row_of_leaving_peers_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -256,6 +256,50 @@ static void test_a_question_of_a_follower_is_answered_after_the_round(void **sta
     raft_solo_free(solo);
 }
 
+static void test_a_refused_question_gives_the_reads_up(void **state)
+{
+    (void)state;
+    struct raft_solo *solo = raft_solo_new(3, NULL, 1, 0);
+    raft_solo_receive(solo,
+                      (struct raft_message){.type = RAFT_MESSAGE_HEARTBEAT, .from = 2, .term = 1});
+    assert_int_equal(ask(solo, 5), 0);
+    uint64_t id = raft_solo_take(solo, RAFT_MESSAGE_READ_INDEX, 2)->read_index.id;
+    raft_solo_receive(solo, (struct raft_message){.type = RAFT_MESSAGE_READ_INDEX_RESPONSE,
+                                                  .from = 2,
+                                                  .term = 1,
+                                                  .read_index = {.id = id}});
+    assert_int_equal(solo->read_count, 0);
+    assert_int_equal(solo->failed_count, 1);
+    raft_solo_free(solo);
+}
+
+/* The queue of reads is used round and round without losing the order. */
+static void test_thousands_of_reads_are_answered_in_order(void **state)
+{
+    (void)state;
+    struct raft_solo *solo = leader_of_three();
+    uint64_t asked = 0;
+    uint64_t answered = 0;
+    uint64_t rounds[8];
+    for (int i = 0; i < 2000; i++) {
+        for (int k = 0; k < 3; k++) {
+            assert_int_equal(ask(solo, ++asked), 0);
+        }
+        rounds[i % 8] = raft_solo_take(solo, RAFT_MESSAGE_HEARTBEAT, 2)->heartbeat.round;
+        raft_solo_forget(solo);
+        if (i >= 7) {
+            confirm(solo, 2, rounds[(i + 1) % 8]); /* that of seven steps before */
+        }
+        for (uint32_t k = 0; k < solo->read_count; k++) {
+            assert_int_equal(solo->reads[k].token, ++answered);
+        }
+        solo->read_count = 0;
+        raft_solo_forget(solo);
+    }
+    assert_true(answered > 5000);
+    raft_solo_free(solo);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -274,6 +318,8 @@ int main(void)
         cmocka_unit_test(test_without_a_leader_a_read_is_refused),
         cmocka_unit_test(test_waiting_reads_are_bounded),
         cmocka_unit_test(test_a_question_of_a_follower_is_answered_after_the_round),
+        cmocka_unit_test(test_a_refused_question_gives_the_reads_up),
+        cmocka_unit_test(test_thousands_of_reads_are_answered_in_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

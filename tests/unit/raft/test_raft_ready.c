@@ -266,6 +266,59 @@ static void test_appends_are_cut_to_the_message_limit(void **state)
     raft_solo_free(solo);
 }
 
+static void test_many_committed_entries_come_in_parts(void **state)
+{
+    (void)state;
+    struct raft_options options = raft_cluster_options();
+    options.id = 1;
+    options.uncommitted_bytes_max = 4 << 20;
+    options.log_bytes_max = 16 << 20;
+    struct raft_restored restored = {.snapshot.members = {1, {{1, true}}}};
+    struct raft_solo *solo = raft_solo_new_from(&options, &restored);
+    raft_solo_lead(solo, 1);
+    enum { COUNT = RAFT_COMMITTED_MAX + 100 };
+    struct raft_entry *entries = mem_calloc(COUNT, sizeof *entries);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        entries[i].type = RAFT_ENTRY_COMMAND;
+    }
+    struct raft_event event = {
+        .type = RAFT_PROPOSE, .now = solo->now, .propose = {.entries = entries, .count = COUNT}};
+    assert_int_equal(raft_step(solo->raft, &event), 0);
+    struct raft_ready ready;
+    assert_true(raft_take_ready(solo->raft, &ready));
+    assert_int_equal(ready.entry_count, COUNT);
+    event = (struct raft_event){
+        .type = RAFT_PERSISTED, .now = solo->now, .persisted = {.sequence = ready.sequence}};
+    assert_int_equal(raft_step(solo->raft, &event), 0);
+    assert_true(raft_take_ready(solo->raft, &ready));
+    assert_int_equal(ready.committed_count, RAFT_COMMITTED_MAX);
+    assert_true(raft_take_ready(solo->raft, &ready));
+    assert_int_equal(ready.committed_count, 100);
+    assert_false(raft_take_ready(solo->raft, &ready));
+    mem_free(entries);
+    raft_solo_free(solo);
+}
+
+static void test_messages_that_nobody_takes_are_dropped_and_counted(void **state)
+{
+    (void)state;
+    struct raft_solo *solo = raft_solo_new(3, NULL, 1, 0);
+    for (uint32_t i = 0; i < RAFT_MESSAGES_MAX + 5; i++) {
+        /* Answers to two servers in turn, so that none replaces the one before. */
+        struct raft_message beat = {
+            .type = RAFT_MESSAGE_PRE_VOTE, .from = 2 + i % 2, .to = 1, .term = 9};
+        struct raft_event event = {.type = RAFT_RECEIVED, .now = 0, .received = &beat};
+        assert_int_equal(raft_step(solo->raft, &event), 0);
+    }
+    struct raft_ready ready;
+    assert_true(raft_take_ready(solo->raft, &ready));
+    assert_int_equal(ready.message_count, RAFT_MESSAGES_MAX);
+    struct raft_status status;
+    raft_get_status(solo->raft, &status);
+    assert_int_equal(status.messages_dropped, 5);
+    raft_solo_free(solo);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -284,6 +337,8 @@ int main(void)
         cmocka_unit_test(test_a_full_follower_takes_what_fits),
         cmocka_unit_test(test_a_refused_proposal_changes_nothing),
         cmocka_unit_test(test_appends_are_cut_to_the_message_limit),
+        cmocka_unit_test(test_many_committed_entries_come_in_parts),
+        cmocka_unit_test(test_messages_that_nobody_takes_are_dropped_and_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
