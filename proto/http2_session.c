@@ -163,7 +163,8 @@ void http2_session_drain(struct http2_session *session)
         return;
     }
     CHECK(session->options.role == HTTP_SERVER);
-    session->drain_since_ms = session->options.timers->now_ms + 1;
+    uint64_t now_ms = session->options.timers->now_ms;
+    session->drain_since_ms = now_ms == 0 ? 1 : now_ms;
     /* "No new streams soon": requests that are on their way are still taken until the peer answers
      * the ping, so that none is lost without need. */
     (void)nghttp2_submit_shutdown_notice(session->ng);
