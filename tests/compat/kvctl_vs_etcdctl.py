@@ -5,6 +5,7 @@ Two fresh etcd servers get the same commands in the same order, one from etcdctl
 (ids, ports, durations) is replaced by names before the comparison. Where etcdctl 3.7, the version we follow, prints
 otherwise than Debian's 3.4, the step says so. Then kvctl alone: fail-over between three members, killed one by one.
 """
+import hashlib
 import json
 import os
 import pathlib
@@ -508,8 +509,16 @@ def check_failover(directory):
             member.kill()
 
 
+def has_long_ids(peer_port):
+    """Will a member on that port, and its cluster, have ids of 16 hexadecimal digits? (They decide widths.)"""
+    member = hashlib.sha1(f"http://127.0.0.1:{peer_port}etcd-cluster".encode()).digest()[:8]
+    return member[0] >= 16 and hashlib.sha1(member).digest()[0] >= 16
+
+
 def pairwise(directory):
     ports = free_ports(4)
+    while not (has_long_ids(ports[2]) and has_long_ids(ports[3])):
+        ports = free_ports(4)
     servers = [Etcd(directory, name, ports[i], ports[i + 2], f"{name}=http://127.0.0.1:{ports[i + 2]}")
                for i, name in enumerate(("mx", "my"))]
     tools = [Tool("etcdctl", servers[0].endpoint, ports[0], ports[2]), Tool(KVCTL, servers[1].endpoint, ports[1], ports[3])]
