@@ -13,7 +13,7 @@
 
 static bool is_peer_url(const char *url)
 {
-    static const char *const schemes[] = {"http://", "https://", "unix://", "unixs://"};
+    static const char schemes[][9] = {"http://", "https://", "unix://", "unixs://"};
     for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
         size_t length = strlen(schemes[i]);
         if (strncmp(url, schemes[i], length) != 0) {
