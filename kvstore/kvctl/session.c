@@ -271,6 +271,10 @@ int session_fail(struct invocation *invocation, struct kv_client *client, enum e
                  const struct answer *answer)
 {
     (void)invocation;
+    static const char refused[] = "etcdserver: authentication failed, invalid user ID or password";
+    if (code == EXIT_CODE_ERROR && strcmp(answer->text, refused) == 0) {
+        code = EXIT_CODE_BAD_CONNECTION; /* etcdctl counts it to the connection, too */
+    }
     (void)command_fail(code, "%s", answer->text);
     if (answer->status != GRPC_UNAVAILABLE && answer->status != GRPC_DEADLINE_EXCEEDED) {
         return code;
@@ -309,7 +313,9 @@ int session_call(struct invocation *invocation, const struct kv_method *method,
 void session_flush(struct session *session)
 {
     struct bytes bytes = buf_bytes(&session->output);
-    (void)fwrite(bytes.data, 1, bytes.size, stdout); /* main checks stdout at the end */
+    if (bytes.size > 0) {
+        (void)fwrite(bytes.data, 1, bytes.size, stdout); /* main checks stdout at the end */
+    }
     (void)fflush(stdout);
     buf_clear(&session->output);
 }

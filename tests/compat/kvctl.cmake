@@ -1,0 +1,1 @@
+coracle_system_test(compat_kvctl ${CMAKE_CURRENT_LIST_DIR}/kvctl_vs_etcdctl.py)
