@@ -5,12 +5,15 @@
 
 #include <nghttp2/nghttp2.h>
 
+#include "proto/http2_memory.h"
 #include "proto/http2_session.h"
 
 struct http2_session {
     struct http_session_options options;
     nghttp2_session *ng;
+    struct http2_memory memory;
     struct http_exchange_pool pool;
+    struct http_exchange *header_x; /* whose header section is being received */
     struct timer timer;
 
     /* During http2_session_send. */

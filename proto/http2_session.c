@@ -25,8 +25,9 @@ static nghttp2_session *make_nghttp2(struct http2_session *session)
     nghttp2_option_set_stream_reset_rate_limit(option, limits->resets_burst, limits->resets_per_s);
     bool is_server = session->options.role == HTTP_SERVER;
     nghttp2_option_set_no_http_messaging(option, is_server); /* proto/http2_validate.h does it */
-    int rv = is_server ? nghttp2_session_server_new2(&ng, callbacks, session, option)
-                       : nghttp2_session_client_new2(&ng, callbacks, session, option);
+    nghttp2_mem memory = http2_memory_functions(&session->memory);
+    int rv = is_server ? nghttp2_session_server_new3(&ng, callbacks, session, option, &memory)
+                       : nghttp2_session_client_new3(&ng, callbacks, session, option, &memory);
     CHECK(rv == 0);
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);
@@ -86,6 +87,7 @@ void http2_session_free(struct http2_session *session, int reason)
     }
     timers_clear(session->options.timers, &session->timer);
     nghttp2_session_del(session->ng);
+    http2_memory_deinit(&session->memory);
     http_exchange_pool_deinit(&session->pool);
     mem_free(session);
 }
@@ -161,7 +163,8 @@ void http2_session_drain(struct http2_session *session)
         return;
     }
     CHECK(session->options.role == HTTP_SERVER);
-    session->drain_since_ms = session->options.timers->now_ms + 1;
+    uint64_t now_ms = session->options.timers->now_ms;
+    session->drain_since_ms = now_ms == 0 ? 1 : now_ms;
     /* "No new streams soon": requests that are on their way are still taken until the peer answers
      * the ping, so that none is lost without need. */
     (void)nghttp2_submit_shutdown_notice(session->ng);

@@ -75,7 +75,9 @@ void http_exchange_close(struct http_exchange_pool *pool, struct http_exchange *
     x->session = NULL;
     list_remove(&x->link);
     pool->open_count--;
-    if (x->handler != NULL && x->handler->on_close != NULL) {
+    /* A server's handler never hears the end of a request that it was not told of. */
+    bool is_known = x->headers_received || x->role == HTTP_CLIENT;
+    if (is_known && x->handler != NULL && x->handler->on_close != NULL) {
         x->handler->on_close(x, reason);
     }
     x->peer = NULL;

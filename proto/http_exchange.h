@@ -5,7 +5,8 @@
  *
  *     on_headers -> on_body* -> on_end -> on_close
  *
- * on_close comes exactly once, may come at any point, and is the last callback. Everything happens
+ * on_close comes exactly once after on_headers (on a client: in any case), may come at any point,
+ * and is the last callback. Everything happens
  * on the thread of the connection's loop. Functions below may be called inside callbacks; what they
  * send leaves with the connection's next write, one for all exchanges of a loop iteration.
  *

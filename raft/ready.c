@@ -1,13 +1,16 @@
 #include "raft/core.h"
 
 /* The commit index is only a hint to save writes after a restart, and must never name an entry that
- * a crash could take (R7): so it is held back to what was durable before this batch. */
+ * a crash could take (R7): so it is held back to what was durable before this batch, or to the
+ * snapshot that the batch begins with. It never goes back. */
 static struct raft_hard_state hard_state_now(const struct raft *raft)
 {
+    raft_index base = raft->log.base.index;
+    raft_index held = raft->stable > base ? raft->stable : base;
     return (struct raft_hard_state){
         .term = raft->term,
         .vote = PLANTED(2) ? raft->durable_vote : raft->vote,
-        .commit = raft->commit < raft->stable ? raft->commit : raft->stable,
+        .commit = raft->commit < held ? raft->commit : held,
     };
 }
 

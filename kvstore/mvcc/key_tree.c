@@ -140,7 +140,7 @@ void key_tree_find(const struct key_index *index, struct bytes key, struct key_p
 uint64_t key_node_live(const struct key_node *node)
 {
     if (node->level == 0) {
-        return (uint64_t)__builtin_popcountll(((const struct key_leaf *)node)->live);
+        return key_bits_count(((const struct key_leaf *)node)->live);
     }
     const struct key_inner *inner = (const struct key_inner *)node;
     uint64_t live = 0;

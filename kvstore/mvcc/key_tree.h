@@ -68,6 +68,15 @@ static inline struct key_inner *key_node_inner(struct key_node *node)
     return (struct key_inner *)node; /* node is its first member */
 }
 
+/* Set bits. The compiler's own is a library call where the processor's is not assumed. */
+static inline uint64_t key_bits_count(uint64_t bits)
+{
+    bits -= bits >> 1 & 0x5555555555555555U;
+    bits = (bits & 0x3333333333333333U) + (bits >> 2 & 0x3333333333333333U);
+    bits = (bits + (bits >> 4)) & 0x0f0f0f0f0f0f0f0fU;
+    return bits * 0x0101010101010101U >> 56;
+}
+
 struct key_leaf *key_leaf_new(struct key_index *index);
 /* First key >= key: its slot, or the key count. *ret_equal: it is that key. */
 unsigned key_node_lower_bound(const struct key_node *node, struct bytes key, bool *ret_equal);

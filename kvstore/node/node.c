@@ -178,8 +178,7 @@ void node_on_durable(struct node *node, raft_time_ms now, raft_index index)
     }
     step(node, &(struct raft_event){.type = RAFT_COMPACTED, .compacted = {.index = upto}});
     node->compacted_index = upto;
-    const struct raft_hard_state hard_state = raft_hard_state(node->raft);
-    node->io.compact_log(node->io.context, &meta, &hard_state);
+    node->io.compact_log(node->io.context, &meta);
 }
 
 void node_on_snapshot_sent(struct node *node, raft_time_ms now, raft_id peer, raft_index index,

@@ -55,6 +55,11 @@ static int make_directories(struct core *core, char **ret_wal, char **ret_store,
     if (code != 0) {
         return code;
     }
+    code = log_id_open(member, options->is_new, &core->log_id, err);
+    code = code != 0 ? code : peer_registry_open(member, &core->registry, err);
+    if (code != 0) {
+        return code;
+    }
     *ret_wal =
         options->wal_dir != NULL ? mem_strdup(options->wal_dir) : mem_printf("%s/wal", member);
     *ret_store = mem_printf("%s/store", member);
@@ -99,6 +104,7 @@ static int open_log(struct opening *opening, const char *directory,
     core->cluster_id = recovered->metadata.cluster_id;
     core->member_id = recovered->metadata.member_id;
     core->is_first_start = recovered->is_new;
+    core->incarnation = recovered->metadata.incarnation;
     if (recovered->torn_bytes > 0) {
         log_warn("cut off a write that never finished", LOG_U64("bytes", recovered->torn_bytes));
     }
@@ -128,7 +134,7 @@ static int start_threads(struct opening *opening, struct err *err)
 }
 
 static int start_node(struct opening *opening, const struct raft_snapshot_meta *installed,
-                      struct err *err)
+                      bool *ret_is_log, struct err *err)
 {
     struct core *core = opening->core;
     const struct core_options *options = &core->options;
@@ -175,6 +181,7 @@ static int start_node(struct opening *opening, const struct raft_snapshot_meta *
         .strict_reconfig_check = options->strict_reconfig_check,
         .version = options->version,
     };
+    *ret_is_log = false; /* what can fail from here on is reading the store */
     return node_new(&node_options, &restored, uv_now(options->loop), &core->node, err);
 }
 
@@ -258,10 +265,7 @@ static int open_all(struct opening *opening, int *ret_exit_code, struct err *err
     if (code == 0 && is_empty(opening) && core->options.initial != NULL) {
         code = seed(opening, &installed, err);
     }
-    if (code == 0) {
-        is_log = true;
-        code = start_node(opening, &installed, err);
-    }
+    code = code != 0 ? code : start_node(opening, &installed, &is_log, err);
     code = code != 0 ? code : start_threads(opening, err);
     if (code != 0) {
         *ret_exit_code = exit_code_from_error(code, is_log);
@@ -303,6 +307,7 @@ void core_close(struct core *core)
     node_free(core->node);
     backend_close(core->backend);
     disk_real_close(core->disk);
+    peer_registry_close(core->registry);
     if (core->data_dir_fd >= 0) {
         data_dir_close(core->data_dir_fd);
     }

@@ -158,6 +158,7 @@ static void start_watcher(struct watch_stream *stream, struct watcher *watcher,
 {
     struct watch_hub *hub = stream->hub;
     int64_t now = mvcc_revision(hub->mvcc);
+    watcher->start = start_revision;
     watcher->next = start_revision == 0 ? now + 1 : start_revision;
     if (PLANTED(50) && start_revision > 1) {
         watcher->next = start_revision - 1;
@@ -240,7 +241,7 @@ static void progress(struct watch_stream *stream)
     uint64_t id;
     void *watcher;
     while (u64_map_next(&stream->watchers, &cursor, &id, &watcher)) {
-        if (((const struct watcher *)watcher)->next > revision + 1) {
+        if (((const struct watcher *)watcher)->start > revision) {
             return; /* it starts in the future */
         }
     }

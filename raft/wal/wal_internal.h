@@ -69,6 +69,12 @@ struct wal {
 int wal_fail(struct wal *wal, int code, const char *what, struct err *err);
 int wal_refuse_failed(const struct wal *wal, struct err *err);
 
+/* wal_batch.c */
+/* What is written before what depends on it (R34): snapshot, entries, hard state. */
+void wal_batch_encode(const struct wal_batch *batch, struct buf *to, uint32_t *hash);
+/* CHECK what every batch may rely on, and must leave behind for the next. */
+void wal_check_order(const struct wal *wal, struct wal_batch *const *batches, uint32_t count);
+
 /* wal_segment.c */
 void wal_segment_name(const struct wal_segment *segment, char name[WAL_NAME_SIZE]);
 bool wal_segment_parse_name(const char *name, struct wal_segment *ret_segment);

@@ -620,6 +620,17 @@ static void test_the_map_grows_under_a_reading_core_and_cancels_snapshots(void *
     stop(&threaded);
 }
 
+static void test_stopping_while_the_map_must_grow_does_not_wait_for_ever(void **state)
+{
+    struct threaded threaded;
+    start(&threaded, *state, 0, 1 << 20);
+    backend_thread_take_batch(threaded.thread, one_put(1, 1, 'x', 4 << 20));
+    stop(&threaded); /* the loop that would have renewed is over */
+    struct err err;
+    assert_int_equal(backend_renew(threaded.fixture->backend, &err), 0);
+    assert_int_equal(count_all(threaded.fixture->backend), 1);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -640,6 +651,7 @@ int main(void)
         TEST(test_the_thread_waits_for_company_but_not_before_a_sync),
         TEST(test_the_thread_defragments_and_restores),
         TEST(test_the_map_grows_under_a_reading_core_and_cancels_snapshots),
+        TEST(test_stopping_while_the_map_must_grow_does_not_wait_for_ever),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,8 +11,11 @@ set(RAFT_SUPPORT_SOURCES
 coracle_library(raft_test_support SOURCES ${RAFT_SUPPORT_SOURCES} LINK raft_core)
 coracle_library(raft_test_support_planted SOURCES ${RAFT_SUPPORT_SOURCES} LINK raft_core_planted)
 
-foreach(test test_paper_figure2 test_raft_batches test_raft_chaos test_raft_cluster test_raft_log
-        test_raft_members test_raft_message_codec test_raft_progress test_raft_quorum)
+foreach(test
+        test_paper_figure2 test_paper_figure3 test_raft_append test_raft_batches test_raft_change
+        test_raft_chaos test_raft_cluster test_raft_election test_raft_log test_raft_members
+        test_raft_message_codec test_raft_progress test_raft_quorum test_raft_read test_raft_ready
+        test_raft_restore)
     coracle_unit_test(${test} SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/${test}.c LINK raft_test_support)
 endforeach()
 coracle_unit_test(test_raft_planted SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/test_raft_planted.c
