@@ -74,7 +74,8 @@ static int show(struct watching *watching, const Etcdserverpb__WatchResponse *re
 
 static void on_end(struct watching *watching, const struct kv_watch_event *event)
 {
-    Etcdserverpb__WatchResponse ended = ETCDSERVERPB__WATCH_RESPONSE__INIT;
+    Etcdserverpb__WatchResponse ended;
+    etcdserverpb__watch_response__init(&ended);
     ended.canceled = true;
     CLEANUP(buf) struct buf reason = BUF_INIT;
     if (event->type == KV_WATCH_COMPACTED) {

@@ -277,7 +277,7 @@ int session_fail(struct invocation *invocation, struct kv_client *client, enum e
     }
     (void)command_fail(code, "%s", answer->text);
     if (answer->status != GRPC_UNAVAILABLE && answer->status != GRPC_DEADLINE_EXCEEDED) {
-        return code;
+        return (int)code;
     }
     const char *problems = kv_client_problems(client);
     if (*problems != '\0' && strstr(answer->text, problems) == NULL) {
@@ -287,7 +287,7 @@ int session_fail(struct invocation *invocation, struct kv_client *client, enum e
         fprintf(stderr, "Is the store running there? Set --endpoints or KVCTL_ENDPOINTS, and for "
                         "TLS --cacert, --cert, --key or https://.\n");
     }
-    return code;
+    return (int)code;
 }
 
 int session_call_within(struct invocation *invocation, const struct kv_method *method,

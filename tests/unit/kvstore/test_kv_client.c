@@ -331,7 +331,8 @@ static void test_closing_ends_every_call_with_canceled(void **state)
 
 static void answer_token(const char *token)
 {
-    Etcdserverpb__AuthenticateResponse response = ETCDSERVERPB__AUTHENTICATE_RESPONSE__INIT;
+    Etcdserverpb__AuthenticateResponse response;
+    etcdserverpb__authenticate_response__init(&response);
     char text[32];
     strcpy(text, token);
     response.token = text;
@@ -472,7 +473,8 @@ static void respond(struct fake_call *call, struct response_parts parts)
 {
     enum { EVENTS_MAX = 8 };
     Etcdserverpb__ResponseHeader header = ETCDSERVERPB__RESPONSE_HEADER__INIT;
-    Etcdserverpb__WatchResponse response = ETCDSERVERPB__WATCH_RESPONSE__INIT;
+    Etcdserverpb__WatchResponse response;
+    etcdserverpb__watch_response__init(&response);
     Mvccpb__Event events[EVENTS_MAX];
     Mvccpb__KeyValue kvs[EVENTS_MAX];
     Mvccpb__Event *pointers[EVENTS_MAX];
@@ -704,7 +706,8 @@ static void test_an_event_without_a_key_is_refused(void **state)
     watch(f, 0, &seen);
     struct fake_call *stream = open_stream(f, 0);
     respond(stream, (struct response_parts){.revision = 10, .created = true});
-    Etcdserverpb__WatchResponse response = ETCDSERVERPB__WATCH_RESPONSE__INIT;
+    Etcdserverpb__WatchResponse response;
+    etcdserverpb__watch_response__init(&response);
     Mvccpb__Event event = MVCCPB__EVENT__INIT;
     Mvccpb__Event *events[] = {&event};
     response.n_events = 1;

@@ -139,7 +139,8 @@ static void test_watch_json_is_the_go_client_struct(void **state)
     event.type = MVCCPB__EVENT__EVENT_TYPE__DELETE;
     event.kv = &kv;
     Mvccpb__Event *events[] = {&event};
-    Etcdserverpb__WatchResponse r = ETCDSERVERPB__WATCH_RESPONSE__INIT;
+    Etcdserverpb__WatchResponse r;
+    etcdserverpb__watch_response__init(&r);
     r.header = &header;
     r.events = events;
     r.n_events = 1;
@@ -192,7 +193,8 @@ static void test_members_as_table_and_in_hex(void **state)
     struct err err;
     char url[] = "http://a:1";
     char *urls[] = {url};
-    Etcdserverpb__Member one = ETCDSERVERPB__MEMBER__INIT;
+    Etcdserverpb__Member one;
+    etcdserverpb__member__init(&one);
     one.id = 0xabc;
     one.peerurls = urls;
     one.n_peerurls = 1;
@@ -253,7 +255,8 @@ static void test_status_of_an_empty_database_divides_by_nothing(void **state)
     (void)state;
     struct out out = {.buf = BUF_INIT};
     struct err err;
-    const Etcdserverpb__StatusResponse r = ETCDSERVERPB__STATUS_RESPONSE__INIT;
+    Etcdserverpb__StatusResponse r;
+    etcdserverpb__status_response__init(&r);
     const struct endpoint_status list[] = {{"a:1", &r}};
     assert_int_equal(print_endpoint_status(in_format(&out, OUTPUT_SIMPLE), list, 1, &err), 0);
     assert_string_equal(buf_text(&out.buf),
