@@ -47,6 +47,9 @@ static bool run_script(struct script *script, struct disk *disk, uint32_t data_b
     for (int step = 0; rc == 0 && step < STEPS; step++) {
         struct wal_batch *batch = script_next_batch(script, data_bytes_max);
         rc = wal_append(wal, &batch, 1, NULL);
+        if (rc == ERR_NO_SPACE) {
+            rc = wal_append(wal, &batch, 1, NULL); /* nothing was written: it may be repeated */
+        }
         wal_batch_free(batch);
         if (rc == 0) {
             script_acknowledge(script);
