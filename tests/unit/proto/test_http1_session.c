@@ -332,8 +332,8 @@ static void test_malformed_requests_are_answered_400_and_closed(void **state)
         "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n",
         /* two lengths: the way to smuggle a request past a proxy */
         "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
-        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
-        "0\r\n\r\n",
+        ("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+         "0\r\n\r\n"),
         "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
     };
     for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {

@@ -69,7 +69,8 @@ static void test_enums_choices_and_texts(void **state)
     expect_encoded(&compare, "{\"result\":\"LESS\",\"target\":\"MOD\",\"mod_revision\":\"0\"}");
     compare.result = (Etcdserverpb__Compare__CompareResult)77;
     expect_encoded(&compare, "{\"result\":77,\"target\":\"MOD\",\"mod_revision\":\"0\"}");
-    Etcdserverpb__StatusResponse status = ETCDSERVERPB__STATUS_RESPONSE__INIT;
+    Etcdserverpb__StatusResponse status;
+    etcdserverpb__status_response__init(&status);
     char *errors[] = {"no \"leader\"\n", "b"};
     status.errors = errors;
     status.n_errors = 2;
