@@ -225,6 +225,16 @@ void node_on_peer(struct node *node, raft_time_ms now, raft_id id, bool is_conne
     }
 }
 
+bool node_peer_is_connected(const struct node *node, raft_id id)
+{
+    for (uint32_t i = 0; i < NODE_PEERS_MAX; i++) {
+        if (node->peers[i].id == id) {
+            return node->peers[i].is_connected;
+        }
+    }
+    return id == node_id(node);
+}
+
 void node_set_disk_full(struct node *node, bool is_full)
 {
     node->is_disk_full = is_full;

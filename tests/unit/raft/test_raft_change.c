@@ -251,6 +251,53 @@ static void test_two_snapshots_back_to_back_leave_the_newer(void **state)
     raft_solo_free(solo);
 }
 
+static void step_now(struct raft_solo *solo, struct raft_message message)
+{
+    message.to = 1;
+    struct raft_event event = {.type = RAFT_RECEIVED, .now = solo->now, .received = &message};
+    assert_int_equal(raft_step(solo->raft, &event), 0);
+}
+
+/* Both arrive before the caller looks: the state is switched first, then entries are written, then
+ * said. */
+static void test_entries_right_after_a_snapshot_come_in_a_batch_of_their_own(void **state)
+{
+    (void)state;
+    struct raft_solo *solo = raft_solo_new(3, TERMS(1), 1, 1);
+    struct raft_entry entry = {.at = {10, 1}, .type = RAFT_ENTRY_COMMAND};
+    step_now(solo, install(2, 1, 9, 1));
+    step_now(solo,
+             (struct raft_message){
+                 .type = RAFT_MESSAGE_APPEND,
+                 .from = 2,
+                 .term = 1,
+                 .append = {.previous = {9, 1}, .commit = 10, .entries = &entry, .count = 1}});
+    struct raft_ready ready;
+    assert_true(raft_take_ready(solo->raft, &ready));
+    assert_non_null(ready.snapshot);
+    assert_int_equal(ready.entry_count, 0);
+    assert_int_equal(ready.message_durable_count, 0);
+    assert_int_equal(ready.committed_count, 0);
+    uint64_t first = ready.sequence;
+    assert_true(raft_take_ready(solo->raft, &ready));
+    assert_null(ready.snapshot);
+    assert_int_equal(ready.entry_count, 1);
+    assert_int_equal(ready.message_durable_count, 1);
+    assert_int_equal(ready.messages_durable[0].append_response.index, 10);
+    uint64_t second = ready.sequence;
+    assert_false(raft_take_ready(solo->raft, &ready));
+    struct raft_event event = {.type = RAFT_PERSISTED, .persisted = {.sequence = first}};
+    assert_int_equal(raft_step(solo->raft, &event), 0);
+    struct raft_status status;
+    raft_get_status(solo->raft, &status);
+    assert_int_equal(status.stable, 9);
+    event.persisted.sequence = second;
+    assert_int_equal(raft_step(solo->raft, &event), 0);
+    assert_true(raft_take_ready(solo->raft, &ready));
+    assert_int_equal(ready.committed_count, 1);
+    raft_solo_free(solo);
+}
+
 static void test_a_dead_peer_is_sent_no_snapshot(void **state)
 {
     (void)state;
@@ -404,6 +451,7 @@ int main(void)
         cmocka_unit_test(test_a_snapshot_that_the_log_contains_keeps_the_suffix),
         cmocka_unit_test(test_a_snapshot_that_contradicts_the_log_drops_all_of_it),
         cmocka_unit_test(test_two_snapshots_back_to_back_leave_the_newer),
+        cmocka_unit_test(test_entries_right_after_a_snapshot_come_in_a_batch_of_their_own),
         cmocka_unit_test(test_a_dead_peer_is_sent_no_snapshot),
         cmocka_unit_test(test_compaction_keeps_what_is_not_applied_and_members_of_its_base),
         cmocka_unit_test(test_a_caught_up_target_is_told_at_once),

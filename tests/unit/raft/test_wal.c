@@ -27,7 +27,7 @@ struct fixture {
 static void reopen(struct fixture *fixture)
 {
     wal_close(fixture->wal);
-    const struct wal_options options = script_options(fixture->disk);
+    const struct wal_options options = script_options(&fixture->script, fixture->disk);
     struct wal_recovered recovered;
     struct err err;
     int rc = wal_open(&options, &fixture->wal, &recovered, &err);
@@ -110,8 +110,10 @@ static int try_open(struct wal_options options, struct err *err)
 static void test_a_missing_log_is_made_only_when_asked_for(void **state)
 {
     (void)state;
+    static struct script script;
+    script_init(&script, 1);
     struct disk *disk = disk_memory_new(1);
-    struct wal_options options = script_options(disk);
+    struct wal_options options = script_options(&script, disk);
     struct err err;
     options.is_created = false;
     assert_int_equal(try_open(options, &err), ERR_NOT_FOUND);
@@ -129,11 +131,11 @@ static void test_a_missing_log_is_made_only_when_asked_for(void **state)
 static void test_another_clusters_or_members_log_is_refused(void **state)
 {
     struct fixture *fixture = *state;
-    struct wal_options options = script_options(fixture->disk);
+    struct wal_options options = script_options(&fixture->script, fixture->disk);
     struct err err;
     options.cluster_id++;
     assert_int_equal(try_open(options, &err), ERR_WRONG_CLUSTER);
-    options = script_options(fixture->disk);
+    options = script_options(&fixture->script, fixture->disk);
     options.member_id++;
     assert_int_equal(try_open(options, &err), ERR_WRONG_CLUSTER);
     options.member_id = 0;
@@ -144,8 +146,10 @@ static void test_another_clusters_or_members_log_is_refused(void **state)
 static void test_each_start_has_an_incarnation_of_its_own(void **state)
 {
     (void)state;
+    static struct script script;
+    script_init(&script, 1);
     struct disk *disk = disk_memory_new(1);
-    const struct wal_options options = script_options(disk);
+    const struct wal_options options = script_options(&script, disk);
     for (uint64_t i = 1; i <= 40; i++) { /* enough to fill a segment with nothing else */
         struct wal *wal;
         struct wal_recovered recovered;
@@ -241,7 +245,7 @@ static void test_a_log_that_ends_before_what_was_applied_is_refused(void **state
 {
     struct fixture *fixture = *state;
     append(fixture, 3, 10);
-    struct wal_options options = script_options(fixture->disk);
+    struct wal_options options = script_options(&fixture->script, fixture->disk);
     struct err err;
     options.durable_applied_index = 3;
     assert_int_equal(try_open(options, &err), 0);
@@ -250,13 +254,28 @@ static void test_a_log_that_ends_before_what_was_applied_is_refused(void **state
     assert_non_null(strstr(err.text, "applied"));
 }
 
+static void test_a_log_that_begins_after_what_the_store_has_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    append(fixture, 9, 10);
+    record_snapshot(fixture, 5);
+    struct wal_options options = script_options(&fixture->script, fixture->disk);
+    struct err err;
+    options.durable_applied_index = 4; /* an emptied or older store: entry 5 is nowhere */
+    assert_int_equal(try_open(options, &err), ERR_CORRUPT);
+    options.durable_applied_index = 0;
+    assert_int_equal(try_open(options, &err), ERR_CORRUPT);
+    options.durable_applied_index = 5;
+    assert_int_equal(try_open(options, &err), 0);
+}
+
 static void test_an_installed_snapshot_that_was_not_recorded_is_taken_over(void **state)
 {
     struct fixture *fixture = *state;
     append(fixture, 3, 10);
     const struct raft_snapshot_meta installed = {.last = {.index = 50, .term = 2},
                                                  .members = {.count = 1, .member = {{.id = 4}}}};
-    struct wal_options options = script_options(fixture->disk);
+    struct wal_options options = script_options(&fixture->script, fixture->disk);
     options.durable_applied_index = 50;
     options.installed = &installed;
     for (int i = 0; i < 2; i++) { /* recorded by the first: then the log itself says so */
@@ -285,7 +304,7 @@ static void test_a_missing_segment_is_corruption(void **state)
     wal_close(fixture->wal);
     fixture->wal = NULL;
     char name[64];
-    const struct wal_options options = script_options(fixture->disk);
+    const struct wal_options options = script_options(&fixture->script, fixture->disk);
     struct err err;
     for (unsigned number = 1; number <= 4; number++) {
         struct disk *copy = disk_memory_clone(fixture->disk);
@@ -365,7 +384,7 @@ static void test_a_torn_batch_is_cut_off_and_reported(void **state)
                 disk_memory_flip_bit(fixture->disk, "acknowledged", slot * WAL_SLOT_DISTANCE * 8));
         }
     }
-    const struct wal_options options = script_options(fixture->disk);
+    const struct wal_options options = script_options(&fixture->script, fixture->disk);
     struct wal_recovered recovered;
     struct err err;
     int rc = wal_open(&options, &fixture->wal, &recovered, &err);
@@ -507,7 +526,7 @@ static void test_the_thread_writes_in_order_and_answers(void **state)
     script_init(&script, 3);
     struct disk *disk;
     assert_int_equal(disk_real_open(directory, NULL, &disk, NULL), 0);
-    struct wal_options options = script_options(disk);
+    struct wal_options options = script_options(&script, disk);
     options.segment_bytes = 65536;
     options.alignment_bytes = 4096;
     options.clock_ns = clock_monotonic_ns;
@@ -610,6 +629,7 @@ int main(void)
         TEST(test_segments_below_the_snapshot_are_released),
         TEST(test_a_released_log_still_knows_term_vote_and_members),
         TEST(test_a_log_that_ends_before_what_was_applied_is_refused),
+        TEST(test_a_log_that_begins_after_what_the_store_has_is_refused),
         TEST(test_an_installed_snapshot_that_was_not_recorded_is_taken_over),
         TEST(test_a_missing_segment_is_corruption),
         TEST(test_a_full_disk_refuses_before_anything_is_written),
