@@ -8,6 +8,7 @@
 #include "kvstore/kvctl/go_text.h"
 #include "kvstore/kvctl/progress_bar.h"
 #include "kvstore/kvctl/session.h"
+#include "kvstore/kvctl/sibling.h"
 #include "kvstore/kvctl/snapshot_file.h"
 #include "kvstore/kvctl/text_table.h"
 
@@ -166,6 +167,41 @@ static int run_status(struct invocation *inv)
     return session_show(inv, 0, &err);
 }
 
+/* Building a data directory takes the storage libraries, which live in a program of their own. */
+static int run_restore(struct invocation *inv)
+{
+    const char *const head[] = {"kvctl", "snapshot", "restore"};
+    char **words = arena_zalloc(inv->arena, ((size_t)inv->raw_count + 4) * sizeof *words);
+    for (int i = 0; i < 3; i++) {
+        words[i] = arena_strdup(inv->arena, head[i]);
+    }
+    for (int i = 0; i < inv->raw_count; i++) {
+        words[i + 3] = arena_strdup(inv->arena, inv->raw[i]);
+    }
+    return sibling_exec("kvctl-restore", words);
+}
+
+static const struct flag restore_flags[] = {
+    {.name = "data-dir", .type = FLAG_TEXT, .help = "directory to make (default <name>.etcd)"},
+    {.name = "name", .type = FLAG_TEXT, .initial = "default", .help = "name of this member"},
+    {.name = "initial-cluster",
+     .type = FLAG_TEXT,
+     .initial = "default=http://localhost:2380",
+     .help = "name=peer URL of every member of the new cluster, comma separated"},
+    {.name = "initial-cluster-token",
+     .type = FLAG_TEXT,
+     .initial = "etcd-cluster",
+     .help = "keeps clusters apart that were made with the same URLs"},
+    {.name = "initial-advertise-peer-urls",
+     .type = FLAG_TEXT,
+     .initial = "http://localhost:2380",
+     .help = "this member's peer URLs"},
+    {.name = "skip-hash-check",
+     .type = FLAG_BOOL,
+     .help = "the file has no SHA-256 at its end (copied from a data directory)"},
+    {.name = NULL},
+};
+
 const struct command snapshot_commands[] = {
     {
         .path = "snapshot save",
@@ -187,6 +223,22 @@ const struct command snapshot_commands[] = {
         .run = run_status,
         .has_table = true,
         .examples = "$ kvctl snapshot status backup.db",
+    },
+    {
+        .path = "snapshot restore",
+        .group = "maintenance",
+        .summary = "Make a member's data directory from a backup",
+        .arguments = "<file>",
+        .flags = restore_flags,
+        .run = run_restore,
+        .examples = "$ kvctl snapshot restore backup.db --data-dir m1 --name m1 \\\n"
+                    "    --initial-cluster m1=http://10.0.0.1:2380,m2=http://10.0.0.2:2380 \\\n"
+                    "    --initial-advertise-peer-urls http://10.0.0.1:2380",
+        .more =
+            "Restore every member of the new cluster from the same file, each with its own name "
+            "and\n"
+            "URLs, then start them with kvd and the same flags. They keep keys, revisions, leases\n"
+            "and users, and get new ids, so that members of the old cluster cannot disturb them.",
     },
     {.path = NULL},
 };
