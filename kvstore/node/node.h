@@ -99,6 +99,8 @@ struct node_io {
     /* Switch to the staged state with this meta, then node_on_installed. Nothing is asked of the
      * node's disk in between. */
     void (*install_snapshot)(void *context, const struct raft_snapshot_meta *meta);
+    /* For tests that follow what is applied; may be NULL. */
+    void (*applied)(void *context, const struct raft_entry *entry);
     void (*reply)(void *context, uint64_t token, const struct node_reply *reply);
     /* The stream (its context) has watch responses to take. */
     void (*watch_ready)(void *context, void *stream);

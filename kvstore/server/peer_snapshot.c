@@ -6,7 +6,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "kvstore/server/installed.h"
+#include "kvstore/node/start.h"
 #include "kvstore/server/peers.h"
 #include "kvstore/state/kv_snapshot.h"
 #include "raft/message_codec.h"
@@ -288,7 +288,7 @@ void peer_snapshot_on_half_close(struct grpc_call *call)
     take_batches(receiving);
     /* The store itself says that this content was installed, not applied (R34). */
     struct backend_batch *last = backend_batch_new(UINT64_MAX);
-    installed_add(last, meta);
+    start_add_installed(last, meta);
     core_stage_take_batch(receiving->core, last);
     log_info("received and saved database snapshot", LOG_U64("index", meta->last.index));
     core_stage_finish(receiving->core, &receiving->message);
