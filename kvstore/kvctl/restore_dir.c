@@ -12,8 +12,8 @@
 #include "kvstore/backend/lmdb.h"
 #include "kvstore/cluster/cluster.h"
 #include "kvstore/kvctl/snapshot_file.h"
+#include "kvstore/node/start.h"
 #include "kvstore/server/bootstrap.h"
-#include "kvstore/server/installed.h"
 #include "kvstore/server/peer_registry.h"
 #include "kvstore/state/kv_snapshot.h"
 #include "kvstore/state/snapshot_format.h"
@@ -218,7 +218,7 @@ static int replace_members(struct restoring *r, struct err *err)
     cluster_free(cluster);
     struct backend_position durable;
     if (code == 0) {
-        installed_add(batch, &r->meta);
+        start_add_installed(batch, &r->meta);
         backend_batch_set_applied(batch, (struct backend_position){.index = r->meta.last.index,
                                                                    .term = r->meta.last.term});
         code = backend_commit(r->backend, &batch, 1, err);
