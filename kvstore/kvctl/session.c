@@ -267,7 +267,7 @@ void session_ask(struct invocation *invocation, struct kv_client *client,
     }
 }
 
-int session_fail(struct invocation *invocation, struct kv_client *client, enum exit_code code,
+int session_fail(struct invocation *invocation, struct kv_client *client, enum command_exit code,
                  const struct answer *answer)
 {
     (void)invocation;
