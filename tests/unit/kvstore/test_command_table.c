@@ -80,7 +80,7 @@ static void test_a_misspelt_command_suggests_the_nearest(void **state)
     assert_int_equal(command_table_suggest("lease gran", near, 4), 1);
     assert_string_equal(near[0]->path, "lease grant");
     assert_int_equal(command_table_suggest("zzzzzzzz", near, 4), 0);
-    assert_true(command_table_suggest("snap", near, 4) == 2);
+    assert_true(command_table_suggest("snap", near, 4) == 3);
     CLEANUP(buf) struct buf text = BUF_INIT;
     help_append_unknown(&text, "putt");
     assert_string_equal(buf_text(&text), "Error: unknown command \"putt\" for \"kvctl\"\n\nDid you "
