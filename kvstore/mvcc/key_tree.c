@@ -3,7 +3,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 
-enum { POINTER_BYTES = sizeof(void *) };
+#define POINTER_BYTES sizeof(void *)
 
 static unsigned key_count(const struct key_node *node)
 {
