@@ -6,8 +6,9 @@
 #include "kvstore/server/core_internal.h"
 
 enum {
-    WAL_LOW_BYTES = 4 << 20,           /* below it writes are refused: the disk is nearly full */
-    STAGE_PENDING_BYTES_MAX = 32 << 20 /* of a received snapshot, not written yet */
+    WAL_LOW_BYTES = 4 << 20,            /* below it writes are refused: the disk is nearly full */
+    STAGE_PENDING_BYTES_MAX = 32 << 20, /* of a received snapshot, not written yet */
+    WAL_STUCK_MS = 20000                /* a log write that takes longer ends the process (R37) */
 };
 
 static struct metrics *metrics_of(struct core *core)
@@ -256,6 +257,15 @@ static void set_timer(struct core *core)
 
 static void offer_room(struct core *core);
 
+/* R37: a leader with a stuck disk steps down by raft's own rule; a process whose disk does not come
+ * back makes room for one that may start elsewhere. */
+static void check_disk(struct core *core)
+{
+    if (wal_thread_oldest_ms(core->wal_thread) > WAL_STUCK_MS) {
+        fail(core, EXIT_DISK_FAILED, "the log's disk has not finished a write for 20 s");
+    }
+}
+
 static void run(struct core *core)
 {
     uint64_t started = uv_hrtime();
@@ -275,6 +285,7 @@ static void run(struct core *core)
         (void)uv_idle_stop(&core->idle);
     }
     set_timer(core);
+    check_disk(core);
     metric_observe(metrics_of(core), METRIC_KVD_LOOP, (double)(uv_hrtime() - started) / 1e9);
 }
 

@@ -93,6 +93,7 @@ static int open_log(struct opening *opening, const char *directory,
         .member_id = core->options.member_id,
         .durable_applied_index = backend_applied(core->backend).index,
         .installed = installed->last.index > 0 ? installed : NULL,
+        .clock_ns = clock_monotonic_ns,
     };
     code = wal_open(&options, &opening->wal, &opening->recovered, err);
     if (code != 0) {
