@@ -348,10 +348,10 @@ def compare_auth(c):
 
 def compare_watch(c):
     """Both tools see the same history and then the same cancellation by compaction."""
-    for form, end in (("simple", b"watch-end\nnow\n"), ("fields", b'"now"\n"Lease" : 0\n')):
+    for form, end in (("simple", b"watch-end\nsimple\n"), ("fields", b'"fields"\n"Lease" : 0\n')):
         outputs = []
         for tool in (c.theirs, c.ours):
-            tool.run(["put", "watch-end", "now"])  # before the watch, so that all of it comes in one batch
+            tool.run(["put", "watch-end", form])  # before the watch, so that all of it comes in one batch
             command = ["watch", "", "--prefix", "--rev=7", "--prev-kv", "-w", form]
             with subprocess.Popen([tool.program, *command], stdout=subprocess.PIPE, env=tool.env) as process:
                 seen = b""
