@@ -5,7 +5,7 @@
 #include "proto/http2_internal.h"
 
 enum { MAX_SETTINGS_PER_FRAME = 32, MAX_CONTINUATIONS = 8, MAX_OUTBOUND_ACKS = 1000 };
-enum { DRAIN_PING_MS = 1000 };
+enum { DRAIN_PING_MS = 1000, AWAIT_END_MS = 1000 };
 
 static nghttp2_session *make_nghttp2(struct http2_session *session)
 {
@@ -66,6 +66,7 @@ struct http2_session *http2_session_new(const struct http_session_options *optio
     struct http2_session *session = mem_zalloc(sizeof *session);
     session->options = *options;
     http_exchange_pool_init(&session->pool);
+    list_init(&session->lingering);
     timer_init(&session->timer, on_timer);
     session->created_ms = options->timers->now_ms;
     session->received_ms = session->created_ms;
@@ -184,6 +185,28 @@ void http2_finish_drain(struct http2_session *session)
     http2_note_output(session);
 }
 
+/* RFC 9113 section 8.1 lets a server reset the stream (NO_ERROR) at once. Clients whose request is
+ * on its way in a second write (curl 7.88) then lose the answer, so it waits. */
+void http2_await_end(struct http2_session *session, struct http_exchange *x)
+{
+    x->answered_ms = session->options.timers->now_ms;
+    list_push_back(&session->lingering, &x->linger);
+    http2_arm(session);
+}
+
+static void stop_awaiting(struct http2_session *session)
+{
+    uint64_t now_ms = session->options.timers->now_ms;
+    list_foreach_safe (item, &session->lingering) {
+        struct http_exchange *x = container_of(item, struct http_exchange, linger);
+        if (x->answered_ms + AWAIT_END_MS > now_ms) {
+            return;
+        }
+        list_remove(&x->linger);
+        http_exchange_reset(x, HTTP_RESET_NO_ERROR);
+    }
+}
+
 bool http2_session_has_output(const struct http2_session *session)
 {
     return nghttp2_session_want_write(session->ng) != 0;
@@ -217,7 +240,7 @@ bool http2_session_is_draining(const struct http2_session *session)
 }
 
 /* What is due next and when; UINT64_MAX for nothing. */
-enum due { DUE_NOTHING, DUE_HANDSHAKE, DUE_HEADERS, DUE_PING, DUE_PONG, DUE_GOAWAY };
+enum due { DUE_NOTHING, DUE_HANDSHAKE, DUE_HEADERS, DUE_PING, DUE_PONG, DUE_GOAWAY, DUE_END };
 
 static void consider(uint64_t *next_ms, enum due *due, uint64_t at_ms, enum due what)
 {
@@ -247,6 +270,11 @@ static enum due next_due(const struct http2_session *session, uint64_t *ret_at_m
     }
     if (session->drain_since_ms != 0 && !session->goaway_sent) {
         consider(&next_ms, &due, session->drain_since_ms + DRAIN_PING_MS, DUE_GOAWAY);
+    }
+    if (!list_is_empty(&session->lingering)) {
+        const struct http_exchange *x =
+            container_of(session->lingering.next, struct http_exchange, linger);
+        consider(&next_ms, &due, x->answered_ms + AWAIT_END_MS, DUE_END);
     }
     *ret_at_ms = next_ms;
     return due;
@@ -292,6 +320,9 @@ static void on_timer(struct timer *timer)
         break;
     case DUE_GOAWAY:
         http2_finish_drain(session);
+        break;
+    case DUE_END:
+        stop_awaiting(session);
         break;
     case DUE_NOTHING:
         break;

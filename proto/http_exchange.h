@@ -76,6 +76,8 @@ struct http_exchange {
     void *session; /* NULL once closed */
     const struct http_peer *peer;
     struct list link;
+    struct list linger; /* HTTP/2: answered, the request still comes */
+    uint64_t answered_ms;
     uint32_t reference_count;
     int32_t stream_id;
     struct chain out;

@@ -9,6 +9,7 @@ enum {
     KEY_FEW = 16,    /* a node with fewer children looks for a sibling to merge with */
     KEY_MERGED_MAX = 48,
     KEY_DEPTH_MAX = 24,
+    KEY_PREFIX_INLINE = 40, /* bytes of the shared prefix that a search finds in the node */
 };
 
 /* What leaves and inner nodes share. A leaf has `count` keys, an inner node `count` children and
@@ -18,6 +19,7 @@ struct key_node {
     uint16_t level;            /* 0: leaf */
     uint32_t prefix_size;      /* bytes that all keys of the node share */
     uint32_t hint[KEY_FANOUT]; /* the four bytes after the prefix, big-endian, of each key */
+    uint8_t prefix[KEY_PREFIX_INLINE];
 };
 
 struct key_leaf {

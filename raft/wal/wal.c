@@ -24,6 +24,11 @@ int wal_fail(struct wal *wal, int code, const char *what, struct err *err)
     return err_set(err, ERR_IO, "%s", wal->failed_text);
 }
 
+int wal_fail_finally(struct wal *wal, int code, const char *what, struct err *err)
+{
+    return wal_fail(wal, code == -ENOSPC || code == -EDQUOT ? -EIO : code, what, err);
+}
+
 int wal_refuse_failed(const struct wal *wal, struct err *err)
 {
     return wal->failed == 0
@@ -65,8 +70,7 @@ static int write_framed(struct wal *wal, struct err *err)
     }
     if (rc != 0) {
         /* Space was reserved: running out of it here is a failure of the disk as well. */
-        (void)wal_fail(wal, rc == -ENOSPC || rc == -EDQUOT ? -EIO : rc, "write the log", err);
-        return ERR_IO;
+        return wal_fail_finally(wal, rc, "write the log", err);
     }
     wal->sync_count++;
     wal->written_bytes += framed.size;

@@ -67,6 +67,8 @@ struct wal {
 /* Remember a final error of the disk; returns ERR_IO (or ERR_NO_SPACE untouched, it is not final).
  */
 int wal_fail(struct wal *wal, int code, const char *what, struct err *err);
+/* Also for a lack of space: where something was written already, or space was reserved. */
+int wal_fail_finally(struct wal *wal, int code, const char *what, struct err *err);
 int wal_refuse_failed(const struct wal *wal, struct err *err);
 
 /* wal_batch.c */

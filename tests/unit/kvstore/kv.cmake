@@ -8,6 +8,7 @@ coracle_unit_test(test_kv_model SOURCES test_kv_model.c LINK kv_world)
 coracle_unit_test(test_lease SOURCES test_lease.c LINK kv_world)
 coracle_unit_test(test_kv_snapshot SOURCES test_kv_snapshot.c LINK kv_world)
 coracle_unit_test(test_cluster SOURCES test_cluster.c LINK kv_world kv_cluster_id)
+coracle_unit_test(test_kv_lmdb SOURCES test_kv_lmdb.c LINK kv_world kv_backend)
 
 # The same sources with planted bugs that a test can switch on.
 set(KV_PLANTED_SOURCES)

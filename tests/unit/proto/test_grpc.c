@@ -243,8 +243,9 @@ static void test_field_numbers_are_etcd_s(void **state)
     assert_true(bytes_equal(got, bytes_make("\x08\x03\x10\x02\x1a\x01k\x30\x05\x82\x04\x01z", 13)));
 
     Etcdserverpb__InternalRaftRequest internal = ETCDSERVERPB__INTERNAL_RAFT_REQUEST__INIT;
-    Etcdserverpb__RequestHeader header = ETCDSERVERPB__REQUEST_HEADER__INIT;
+    Etcdserverpb__RequestHeader header;
     Etcdserverpb__AuthRoleListRequest roles = ETCDSERVERPB__AUTH_ROLE_LIST_REQUEST__INIT;
+    etcdserverpb__request_header__init(&header);
     header.id = 9;
     internal.header = &header;
     internal.auth_role_list = &roles;

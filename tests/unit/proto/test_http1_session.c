@@ -332,11 +332,12 @@ static void test_malformed_requests_are_answered_400_and_closed(void **state)
         "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n",
         /* two lengths: the way to smuggle a request past a proxy */
         "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
-        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
-        "0\r\n\r\n",
+        ("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+         "0\r\n\r\n"),
         "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
     };
     for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
+        (void)teardown(NULL);
         (void)setup(NULL);
         server.is_silent = true;
         assert_int_equal(feed(requests[i]), ERR_PROTOCOL);
@@ -344,9 +345,7 @@ static void test_malformed_requests_are_answered_400_and_closed(void **state)
         assert_memory_equal(text, "HTTP/1.1 400 Bad Request\r\n", 26);
         assert_non_null(strstr(text, "connection: close\r\n"));
         assert_int_equal(server.end_count, 0);
-        (void)teardown(NULL);
     }
-    (void)setup(NULL);
 }
 
 static void test_other_versions_are_answered_505(void **state)

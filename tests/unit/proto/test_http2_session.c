@@ -81,17 +81,28 @@ static void test_an_answer_that_is_fields_only_is_one_frame(void **state)
     assert_int_equal(seen.ended_streams, 1);
 }
 
-static void test_an_answer_before_the_end_of_the_request_stops_the_request(void **state)
+static void test_an_answer_before_the_end_of_the_request_waits_for_it_a_moment(void **state)
 {
     (void)state;
-    script_request(&script, 1, false);
-    assert_true(script_feed(&script));
-    http_exchange_reply(script.last, 413, "text/plain", BYTES_LITERAL("too long"));
+    for (unsigned i = 0; i < 2; i++) {
+        script_request(&script, 2 * i + 1, false);
+        assert_true(script_feed(&script));
+        http_exchange_reply(script.last, 413, "text/plain", BYTES_LITERAL("too long"));
+    }
     struct seen seen = script_drain(&script);
-    assert_int_equal(seen.ended_streams, 1);
+    assert_int_equal(seen.ended_streams, 2);
+    assert_int_equal(seen.frames[FRAME_RST_STREAM], 0);
+    script_frame(&script, FRAME_DATA, END_STREAM, 1, "hello", 5);
+    assert_true(script_feed(&script));
+    assert_int_equal(script.close_count, 1);
+    script_wait(&script, 999);
+    assert_int_equal(script_drain(&script).frames[FRAME_RST_STREAM], 0);
+    script_wait(&script, 1);
+    seen = script_drain(&script);
     assert_int_equal(seen.frames[FRAME_RST_STREAM], 1);
     assert_int_equal(seen.reset_code, 0);
-    assert_int_equal(script.close_count, 1);
+    assert_int_equal(seen.reset_stream, 3);
+    assert_int_equal(script.close_count, 2);
 }
 
 static void test_the_window_stays_closed_until_the_body_is_consumed(void **state)
@@ -304,7 +315,7 @@ int main(void)
         SESSION(test_a_request_is_answered_with_headers_data_and_trailers),
         SESSION(test_every_way_to_cut_the_input_gives_the_same_answer),
         SESSION(test_an_answer_that_is_fields_only_is_one_frame),
-        SESSION(test_an_answer_before_the_end_of_the_request_stops_the_request),
+        SESSION(test_an_answer_before_the_end_of_the_request_waits_for_it_a_moment),
         SESSION(test_the_window_stays_closed_until_the_body_is_consumed),
         SESSION(test_a_closed_exchange_gives_its_window_back_to_the_connection),
         SESSION(test_a_client_that_sends_over_the_window_is_stopped),

@@ -5,3 +5,6 @@ coracle_unit_test(test_http2_attack SOURCES test_http2_attack.c http2_script.c L
 coracle_unit_test(test_http2_session SOURCES test_http2_session.c http2_script.c LINK proto_http)
 coracle_unit_test(test_http1_session SOURCES test_http1_session.c LINK proto_http)
 coracle_unit_test(test_grpc SOURCES test_grpc.c LINK proto_grpc)
+coracle_unit_test(test_json_codec SOURCES test_json_codec.c LINK proto_codec)
+coracle_unit_test(test_listener SOURCES test_listener.c loopback.c LINK proto_wire)
+coracle_unit_test(test_grpc_client SOURCES test_grpc_client.c loopback.c LINK proto_wire)

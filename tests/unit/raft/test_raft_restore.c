@@ -184,6 +184,21 @@ static void test_a_server_without_members_waits_to_be_contacted(void **state)
     raft_solo_free(solo);
 }
 
+static void test_a_single_voter_does_not_wait_for_anybody(void **state)
+{
+    (void)state;
+    struct disk disk;
+    fill(&disk, 1, TERMS(1));
+    disk.restored.hard_state.term = 1;
+    disk.restored.snapshot.members = (struct raft_members){2, {{1, true}, {2, false}}};
+    struct raft_solo *solo = start(&disk);
+    assert_int_equal(raft_deadline(solo->raft), 0);
+    raft_solo_tick(solo);
+    assert_int_equal(raft_role(solo->raft), RAFT_LEADER);
+    assert_int_equal(solo->now, 0);
+    raft_solo_free(solo);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -197,6 +212,7 @@ int main(void)
         cmocka_unit_test(test_what_was_applied_is_not_applied_again),
         cmocka_unit_test(test_members_come_from_the_newest_entry_of_the_log),
         cmocka_unit_test(test_a_server_without_members_waits_to_be_contacted),
+        cmocka_unit_test(test_a_single_voter_does_not_wait_for_anybody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
