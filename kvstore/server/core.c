@@ -174,6 +174,38 @@ static void on_restored(struct core *core, const struct backend_done *done)
     }
 }
 
+static void push_store(struct core *core)
+{
+    node_store_now(core->node, core_now(core));
+    backend_thread_sync(core->backend_thread);
+}
+
+static void release_store_waiters(struct core *core, raft_index durable)
+{
+    list_foreach_safe (link, &core->store_waiters) {
+        struct core_store_waiter *waiter = container_of(link, struct core_store_waiter, link);
+        if (waiter->index <= durable) {
+            list_remove(link);
+            waiter->done(waiter);
+        }
+    }
+    if (!list_is_empty(&core->store_waiters)) {
+        push_store(core); /* the store was too busy to take all of it at once */
+    }
+}
+
+void core_store_all(struct core *core, struct core_store_waiter *waiter)
+{
+    waiter->index = node_applied(core->node);
+    list_push_back(&core->store_waiters, &waiter->link);
+    push_store(core);
+}
+
+void core_store_cancel(struct core_store_waiter *waiter)
+{
+    list_remove(&waiter->link);
+}
+
 static void on_backend_done(struct core *core, const struct backend_done *done)
 {
     switch (done->type) {
@@ -183,6 +215,7 @@ static void on_backend_done(struct core *core, const struct backend_done *done)
         break;
     case BACKEND_DONE_SYNC:
         node_on_durable(core->node, core_now(core), done->durable.index);
+        release_store_waiters(core, done->durable.index);
         break;
     case BACKEND_DONE_DEFRAGMENT:
         (void)renew(core); /* a failure has ended the process's work */

@@ -259,6 +259,7 @@ int core_open(const struct core_options *options, struct core **ret_core, int *r
     core->options = *options;
     core->data_dir_fd = -1;
     list_init(&core->inbox);
+    list_init(&core->store_waiters);
     core_start_loop(core);
     struct opening opening = {.core = core};
     int code = open_all(&opening, ret_exit_code, err);

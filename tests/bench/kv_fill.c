@@ -87,8 +87,5 @@ int main(int argc, char **argv)
     while (filler.open > 0) {
         (void)uv_run(loop, UV_RUN_ONCE);
     }
-    kv_client_close(filler.client, NULL, NULL);
-    wire_loop_close(wire, NULL, NULL);
-    (void)uv_run(loop, UV_RUN_DEFAULT);
     return filler.failed;
 }
