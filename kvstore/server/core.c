@@ -44,6 +44,7 @@ static void io_store(void *context, struct backend_batch *batch)
 {
     struct core *core = context;
     metric_observe(metrics_of(core), METRIC_KVD_STORE_BATCH, backend_batch_count(batch));
+    core->last_store_sequence = backend_batch_sequence(batch);
     backend_thread_take_batch(core->backend_thread, batch);
 }
 
@@ -174,29 +175,39 @@ static void on_restored(struct core *core, const struct backend_done *done)
     }
 }
 
+/* Hand over what is applied; who waits learns which batch is the last of it. The store may be too
+ * busy to take everything at once: then again after the next sync. */
 static void push_store(struct core *core)
 {
     node_store_now(core->node, core_now(core));
+    if (kv_unstored_bytes(node_kv(core->node)) == 0) {
+        list_foreach (link, &core->store_waiters) {
+            struct core_store_waiter *waiter = container_of(link, struct core_store_waiter, link);
+            if (waiter->sequence == UINT64_MAX) {
+                waiter->sequence = core->last_store_sequence;
+            }
+        }
+    }
     backend_thread_sync(core->backend_thread);
 }
 
-static void release_store_waiters(struct core *core, raft_index durable)
+static void release_store_waiters(struct core *core, uint64_t stored_sequence)
 {
     list_foreach_safe (link, &core->store_waiters) {
         struct core_store_waiter *waiter = container_of(link, struct core_store_waiter, link);
-        if (waiter->index <= durable) {
+        if (waiter->sequence <= stored_sequence) {
             list_remove(link);
             waiter->done(waiter);
         }
     }
     if (!list_is_empty(&core->store_waiters)) {
-        push_store(core); /* the store was too busy to take all of it at once */
+        push_store(core);
     }
 }
 
 void core_store_all(struct core *core, struct core_store_waiter *waiter)
 {
-    waiter->index = node_applied(core->node);
+    waiter->sequence = UINT64_MAX;
     list_push_back(&core->store_waiters, &waiter->link);
     push_store(core);
 }
@@ -215,7 +226,7 @@ static void on_backend_done(struct core *core, const struct backend_done *done)
         break;
     case BACKEND_DONE_SYNC:
         node_on_durable(core->node, core_now(core), done->durable.index);
-        release_store_waiters(core, done->durable.index);
+        release_store_waiters(core, done->sequence);
         break;
     case BACKEND_DONE_DEFRAGMENT:
         (void)renew(core); /* a failure has ended the process's work */

@@ -105,7 +105,7 @@ MUST_USE int core_defragment(struct core *core, core_defragment_done *done, void
  * must not miss what was acknowledged. Embedded in the caller's object. */
 struct core_store_waiter {
     struct list link;
-    raft_index index;
+    uint64_t sequence; /* of the last batch it waits for; UINT64_MAX: not handed over yet */
     void (*done)(struct core_store_waiter *waiter);
 };
 void core_store_all(struct core *core, struct core_store_waiter *waiter);
