@@ -8,7 +8,12 @@
 #include "raft/members.h"
 #include "raft/planted.h"
 
-enum { REQUEST_TIMEOUT_BASE_MS = 5000, STORE_INTERVAL_MS = 100, STORE_BYTES = 1 << 20 };
+enum {
+    REQUEST_TIMEOUT_BASE_MS = 5000,
+    STORE_INTERVAL_MS = 100,
+    STORE_BYTES = 1 << 20,
+    COMPACT_BYTES = 32 << 20
+};
 
 /* Messages that may leave only when the batch with this sequence is durable (R1). */
 struct node_held {
@@ -29,6 +34,9 @@ static void set_defaults(struct node_options *options)
     }
     if (options->store_interval_ms == 0) {
         options->store_interval_ms = STORE_INTERVAL_MS;
+    }
+    if (options->compact_bytes == 0) {
+        options->compact_bytes = COMPACT_BYTES;
     }
     if (options->store_bytes_max == 0) {
         options->store_bytes_max = STORE_BYTES;
@@ -158,15 +166,30 @@ void node_on_stored(struct node *node, raft_time_ms now, uint64_t sequence)
     }
 }
 
+/* How many entries to keep for slow followers, when the log has grown enough to be cut; 0: not yet.
+ * Entries may be large (a transaction of 128 puts), so bytes count as well as entries. */
+static bool is_worth_compacting(const struct node *node, raft_index durable, uint64_t *ret_kept)
+{
+    struct raft_status status;
+    raft_get_status(node->raft, &status);
+    uint64_t entries = status.last.index + 1 - status.first;
+    uint64_t average = entries == 0 ? 0 : status.log_bytes / entries + 1;
+    uint64_t fitting = average == 0 ? 0 : node->options.compact_bytes / 2 / average;
+    uint64_t kept = node->options.catchup_entries;
+    *ret_kept = fitting < kept ? fitting : kept;
+    return durable >= node->compacted_index + node->options.compact_entries ||
+           status.log_bytes > node->options.compact_bytes;
+}
+
 /* The log is cut when the store has it durably, and enough has gathered to be worth it. */
 void node_on_durable(struct node *node, raft_time_ms now, raft_index index)
 {
+    uint64_t kept = 0;
     node->now = now;
     node->durable_index = index;
-    if (node->is_installing || index < node->compacted_index + node->options.compact_entries) {
+    if (node->is_installing || !is_worth_compacting(node, index, &kept)) {
         return;
     }
-    uint64_t kept = node->options.catchup_entries;
     raft_index upto = index > kept ? index - kept : 0;
     if (upto <= node->compacted_index) {
         return;
@@ -233,6 +256,12 @@ bool node_peer_is_connected(const struct node *node, raft_id id)
         }
     }
     return id == node_id(node);
+}
+
+void node_store_now(struct node *node, raft_time_ms now)
+{
+    node->now = now;
+    node_store(node, /* is_forced= */ true);
 }
 
 void node_set_disk_full(struct node *node, bool is_full)

@@ -204,6 +204,10 @@ static void make_services(struct server *server)
                                       .version = KVD_VERSION};
     server->client_http = http;
     server->client_http.grpc = server->client_grpc;
+    if (server->config->enable_grpc_gateway) {
+        server->client_http.gateway =
+            grpc_gateway_new(server->client_grpc, "/v3/", etcd_routes, etcd_route_count);
+    }
     server->http_only = http;
     server->peer_http = http;
     server->peer_http.grpc = server->peer_grpc;
