@@ -7,6 +7,8 @@
 #include "base/mem.h"
 #include "tests/sim/sim_check.h"
 
+bool sim_is_verbose;
+
 static bool event_less(const struct heap_node *a, const struct heap_node *b)
 {
     const struct sim_event *x = container_of(a, struct sim_event, node);
@@ -167,6 +169,9 @@ int sim_run(uint64_t seed, uint32_t safety_ms, struct sim_result *result)
     }
     if (result->code == SIM_OK) {
         sim_check_end(sim);
+    }
+    if (result->code != SIM_OK && sim_is_verbose) {
+        sim_check_describe(sim);
     }
     result->trace_hash = sim->trace;
     result->virtual_ms = sim->now_us / 1000;

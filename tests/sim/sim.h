@@ -147,6 +147,7 @@ struct sim {
 };
 
 /* sim.c */
+extern bool sim_is_verbose; /* a failure is described on standard output */
 int sim_run(uint64_t seed, uint32_t safety_ms, struct sim_result *result);
 void sim_fail(struct sim *sim, enum sim_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -167,7 +168,7 @@ void sim_member_run(struct sim_member *member);
 /* sim_net.c */
 void sim_net_send(struct sim_member *from, const struct raft_message *message);
 void sim_net_send_frame(struct sim_member *from, raft_id to, struct bytes frame);
-void sim_net_tell(struct sim *sim, uint32_t about, bool is_up);
+void sim_net_tell(struct sim *sim, uint32_t about); /* it came or went */
 
 /* sim_admin.c */
 void sim_admin_step(struct sim *sim);

@@ -32,6 +32,30 @@ const char *sim_check_why_not_settled(struct sim *sim)
     return NULL;
 }
 
+/* For a failure's reader: who is there, and in what role. */
+void sim_check_describe(struct sim *sim)
+{
+    for (uint32_t i = 0; i < sim->member_count; i++) {
+        const struct sim_member *member = &sim->members[i];
+        if (member->epoch == 0) {
+            printf("  member %u: %s\n", i, member->is_removed ? "removed" : "down");
+            continue;
+        }
+        struct raft_status status;
+        node_get_status(member->node, &status);
+        struct raft_members members = node_members_at(member->node, status.last.index);
+        printf("  member %u: role %d, term %llu, leader %llx, applied %llu, last %llu, members",
+               i, (int)status.role, (unsigned long long)status.term,
+               (unsigned long long)status.leader, (unsigned long long)node_applied(member->node),
+               (unsigned long long)status.last.index);
+        for (uint32_t j = 0; j < members.count; j++) {
+            printf(" %llx%s", (unsigned long long)members.member[j].id,
+                   members.member[j].voter ? "" : "(learner)");
+        }
+        printf("%s\n", member->is_paused ? ", paused" : "");
+    }
+}
+
 bool sim_check_has_settled(struct sim *sim)
 {
     return sim_check_why_not_settled(sim) == NULL;

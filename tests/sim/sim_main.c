@@ -41,6 +41,7 @@ static bool parse(int argc, char **argv, struct arguments *arguments)
             arguments->is_twice = true;
         } else if (strcmp(argv[i], "--verbose") == 0) {
             arguments->is_verbose = true;
+            sim_is_verbose = true;
         } else if (!number(next, &value)) {
             return false;
         } else if (strcmp(argv[i], "--seed") == 0) {

@@ -180,7 +180,7 @@ void sim_member_crash(struct sim_member *member)
     stop(member);
     disk_memory_crash(member->disk, ways[prng_below(prng, 3)], prng_next(prng));
     backend_memory_crash(member->backend, prng_below(prng, 20));
-    sim_net_tell(member->sim, member->index, false);
+    sim_net_tell(member->sim, member->index);
 }
 
 void sim_member_retire(struct sim_member *member)
@@ -189,7 +189,7 @@ void sim_member_retire(struct sim_member *member)
         stop(member);
     }
     member->is_removed = true;
-    sim_net_tell(member->sim, member->index, false);
+    sim_net_tell(member->sim, member->index);
 }
 
 static int seed(struct sim_member *member, struct wal_recovered *recovered,
@@ -309,7 +309,7 @@ void sim_member_start(struct sim_member *member)
             node_on_peer(member->node, now_ms(member), sim_member_id(i), true);
         }
     }
-    sim_net_tell(sim, member->index, true);
+    sim_net_tell(sim, member->index);
     sim_member_run(member);
 }
 
@@ -484,7 +484,8 @@ static void handle_running(struct sim_member *member, const struct sim_event *ev
         member->tick_at_us = 0;
         break;
     case SIM_PEER:
-        node_on_peer(member->node, now_ms(member), sim_member_id(event->from), event->number != 0);
+        node_on_peer(member->node, now_ms(member), sim_member_id(event->from),
+                     member->sim->members[event->from].epoch != 0); /* as it is now */
         break;
     default:
         CHECK_UNREACHABLE();

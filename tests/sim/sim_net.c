@@ -98,13 +98,12 @@ void sim_net_send_frame(struct sim_member *from, raft_id to, struct bytes frame)
     transmit(from->sim, SIM_FRAME, from->index, (uint32_t)(to - sim_member_id(0)), frame);
 }
 
-void sim_net_tell(struct sim *sim, uint32_t about, bool is_up)
+void sim_net_tell(struct sim *sim, uint32_t about)
 {
     for (uint32_t i = 0; i < sim->member_count; i++) {
         if (i != about) {
             struct sim_event *event = sim_schedule(sim, delay_us(sim), SIM_PEER, i);
             event->from = about;
-            event->number = is_up;
         }
     }
 }

@@ -58,8 +58,10 @@ static const struct bug bugs[] = {
     {29, "a removed leader counts itself", NULL},
     {31, "an older snapshot replaces a newer log", NULL},
     {32, "a snapshot keeps a suffix it contradicts", NULL},
+    {33, "log is released before the store is durable", NULL},
     {34, "lost acknowledgement stalls a peer", NULL},
     {35, "the window leaks", NULL},
+    {36, "applied index in a transaction of its own", NULL},
     {49, "a transaction reads from before its writes", NULL},
     {50, "a watch replays the revision before its start", NULL},
     {51, "progress passes undelivered events", NULL},
@@ -69,6 +71,12 @@ static const struct bug bugs[] = {
     {55, "a transaction without changes raises the revision", NULL},
     {56, "one revision is split over two responses", NULL},
     {57, "leases keep old deadlines after a leader change", NULL},
+    {62, "a proposal is sent again", NULL},
+    {63, "applying depends on the clock", NULL},
+    {65, "a read joins an older read point", NULL},
+    {67, "an unknown outcome is called certain", NULL},
+    {68, "a forwarded answer overtakes its entry", NULL},
+    {69, "a deposed leader keeps leases alive", NULL},
 };
 
 /* Shared with the child, which may die at any point. */
