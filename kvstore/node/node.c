@@ -164,6 +164,9 @@ void node_on_stored(struct node *node, raft_time_ms now, uint64_t sequence)
     if (kv_on_stored(node->kv, sequence, &err) != 0) {
         stop(node, NODE_STOP_CORRUPT, err.text);
     }
+    if (PLANTED(33)) { /* the log is released before the store is durable */
+        node_on_durable(node, now, kv_applied(node->kv).index);
+    }
 }
 
 /* How many entries to keep for slow followers, when the log has grown enough to be cut; 0: not yet.
@@ -396,7 +399,7 @@ static void watch_role(struct node *node)
     node->leader = leader;
     node->term = term;
     kv_set_term(node->kv, term);
-    if (role != RAFT_LEADER && node->is_lessor_primary) {
+    if (role != RAFT_LEADER && node->is_lessor_primary && !PLANTED(69)) {
         lessor_demote(kv_lessor(node->kv));
         node->is_lessor_primary = false;
     }

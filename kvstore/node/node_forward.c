@@ -1,6 +1,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "kvstore/node/node_internal.h"
+#include "raft/planted.h"
 
 /* Frames between nodes, beside raft's messages. Integers are little-endian:
  *
@@ -161,7 +162,7 @@ void node_release_forwards(struct node *node)
     raft_index applied = kv_applied(node->kv).index;
     list_foreach_safe (link, &node->forwards) {
         struct node_forward *forward = container_of(link, struct node_forward, link);
-        if (!forward->is_answered || forward->wait_index > applied) {
+        if (!forward->is_answered || (forward->wait_index > applied && !PLANTED(68))) {
             continue;
         }
         if (forward->status != ETCD_OK) {

@@ -1,6 +1,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "kvstore/node/node_internal.h"
+#include "raft/planted.h"
 
 /* The life of a proposal:
  *
@@ -206,6 +207,10 @@ static void send_to_leader(struct node *node, raft_id leader)
             waiter->is_sent = true;
             node_send_proposal_frame(node, leader, proposal->request_id,
                                      blob_bytes(proposal->data));
+            if (PLANTED(62)) { /* proposed again, though the first may have been taken */
+                node_send_proposal_frame(node, leader, proposal->request_id,
+                                         blob_bytes(proposal->data));
+            }
         }
         proposal_free(node, proposal);
     }
@@ -261,7 +266,8 @@ void node_expire_waiters(struct node *node)
         if (!waiter->is_sent) {
             drop_queued(node, waiter->request_id); /* so the client may be sure: not applied */
         }
-        answer(node, waiter, ETCD_TIMEOUT);
+        /* 67: an unknown outcome is called certain. */
+        answer(node, waiter, PLANTED(67) ? ETCD_LEADER_CHANGED : ETCD_TIMEOUT);
     }
 }
 
