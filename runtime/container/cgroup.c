@@ -223,7 +223,9 @@ static int check_reused(const struct cgroup_hierarchy *item, const char *path, s
             "linux.cgroupsPath: container's cgroup is not empty: '%s' has processes (%s)", path,
             item->name);
     }
-    bool has_freezer = !item->is_v2 && (item->controllers & CGROUP_BIT(CGROUP_FREEZER)) != 0;
+    /* What is new all the way from the root cannot be frozen. */
+    bool has_freezer =
+        item->existing > 0 && !item->is_v2 && (item->controllers & CGROUP_BIT(CGROUP_FREEZER)) != 0;
     if (has_freezer && file_read_text(item->dir, "freezer.state", text, sizeof text) > 0 &&
         strcmp(text, "THAWED") != 0) {
         return err_set(err, ERR_BUSY,

@@ -223,7 +223,7 @@ static int make_state(struct creation *creation, struct err *err)
         return rc;
     }
     /* Written before the cgroup is made: `delete --force` can clean up whatever happens next. */
-    rc = file_replace(creation->directory, "config.json", buf_bytes(&creation->config_text), 0600);
+    rc = file_create(creation->directory, "config.json", buf_bytes(&creation->config_text), 0600);
     if (rc < 0) {
         return err_set_errno(err, -rc, "save config.json");
     }
@@ -516,12 +516,18 @@ static int follow(struct creation *creation, struct err *err)
     }
 }
 
+/* Where no hook can see the difference this is done while the child is still at work. */
+static int write_created(struct creation *creation, struct err *err)
+{
+    creation->state.is_created = true;
+    return state_write(creation->directory, &creation->state, err);
+}
+
 /* The container is there: make it known. */
 static int publish(struct creation *creation, struct err *err)
 {
     const struct container_create_options *create = creation->create;
-    creation->state.is_created = true;
-    int rc = state_write(creation->directory, &creation->state, err);
+    int rc = creation->state.is_created ? 0 : write_created(creation, err);
     if (rc == 0 && create->pid_file != NULL) {
         creation->has_pid_file = true;
         rc = container_write_pid_file(create->pid_file, creation->pid, err);
@@ -617,8 +623,13 @@ static int create_steps(struct creation *creation, struct err *err)
         return rc;
     }
     if ((rc = make_state(creation, err)) < 0 || (rc = make_cgroup(creation, err)) < 0 ||
-        (rc = prepare_init(creation, err)) < 0 || (rc = clone_init(creation, err)) < 0 ||
-        (rc = follow(creation, err)) < 0 || (rc = publish(creation, err)) < 0) {
+        (rc = prepare_init(creation, err)) < 0 || (rc = clone_init(creation, err)) < 0) {
+        return rc;
+    }
+    if (!creation->init.has_runtime_hooks && (rc = write_created(creation, err)) < 0) {
+        return rc;
+    }
+    if ((rc = follow(creation, err)) < 0 || (rc = publish(creation, err)) < 0) {
         return rc;
     }
     return creation->create->is_run ? start_now(creation, err) : 0;
