@@ -111,7 +111,8 @@ int in_root_open_parent(int root_fd, const char *path, bool create, char *name, 
     return fd;
 }
 
-/* Empty the directory; each level by its own descriptor, so that a link swapped in is not entered. */
+/* Empty the directory; each level by its own descriptor, so that a link swapped in is not entered.
+ */
 static int remove_children(int directory_fd, int depth)
 {
     if (depth > 1000) {
@@ -136,13 +137,11 @@ static int remove_children(int directory_fd, int depth)
             status = -errno;
             break;
         }
-        int child = openat(dirfd(directory), name,
-                           O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        int child = openat(dirfd(directory), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (child < 0 && errno == EACCES) {
             /* Not root: the owner may still give himself the permission. */
             (void)fchmodat(dirfd(directory), name, 0700, 0);
-            child = openat(dirfd(directory), name,
-                           O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+            child = openat(dirfd(directory), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         }
         status = child < 0 ? -errno : remove_children(child, depth + 1);
         if (status == 0 && unlinkat(dirfd(directory), name, AT_REMOVEDIR) != 0) {

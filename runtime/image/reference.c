@@ -50,7 +50,10 @@ static bool is_path_component(const char *start, const char *end)
             at++;
         }
         size_t run = (size_t)(at - separator);
-        size_t allowed = *separator == '-' ? run : *separator == '_' ? 2 : *separator == '.' ? 1 : 0;
+        size_t allowed = *separator == '-'   ? run
+                         : *separator == '_' ? 2
+                         : *separator == '.' ? 1
+                                             : 0;
         if (run == 0 || run > allowed) {
             return false;
         }
@@ -232,8 +235,8 @@ void reference_format_repository(const struct reference *reference, char *out)
 {
     const char *path = reference->path;
     if (strcmp(reference->host, "docker.io") != 0) {
-        (void)snprintf(out, REFERENCE_NAME_MAX + 1, "%.*s/%.*s", REFERENCE_NAME_MAX / 2,
-                       reference->host, REFERENCE_NAME_MAX, path);
+        int size = snprintf(out, REFERENCE_NAME_MAX + 1, "%s/%s", reference->host, path);
+        CHECK(size > 0 && size <= REFERENCE_NAME_MAX);
         return;
     }
     if (strncmp(path, "library/", 8) == 0 && strchr(path + 8, '/') == NULL) {

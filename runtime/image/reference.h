@@ -26,7 +26,8 @@ struct reference {
 /* Parse what a person typed and fill in the defaults. ERR_INVALID with the reason. */
 MUST_USE int reference_parse(const char *text, struct reference *ret, struct err *err);
 
-/* "docker.io/library/busybox:latest": the one form that is stored. out holds REFERENCE_TEXT_MAX + 1. */
+/* "docker.io/library/busybox:latest": the one form that is stored. out holds REFERENCE_TEXT_MAX
+ * + 1. */
 void reference_format(const struct reference *reference, char *out);
 /* "busybox:latest": what people read. Same size. */
 void reference_format_familiar(const struct reference *reference, char *out);

@@ -31,7 +31,7 @@ enum {
 
 /* IPv4 addresses are in host byte order everywhere in this folder. */
 struct network_subnet {
-    uint32_t address;   /* first address, host bits zero */
+    uint32_t address;    /* first address, host bits zero */
     uint8_t prefix_size; /* 8..30 */
 };
 
@@ -40,11 +40,11 @@ struct network {
     char id[65];           /* 64 hexadecimal digits */
     char bridge[IFNAMSIZ]; /* name of the bridge interface */
     struct network_subnet subnet;
-    uint32_t gateway;  /* the bridge's address */
-    uint32_t mtu;      /* 0: the kernel's default */
-    bool is_internal;  /* no way out: no masquerade, no default route */
+    uint32_t gateway;   /* the bridge's address */
+    uint32_t mtu;       /* 0: the kernel's default */
+    bool is_internal;   /* no way out: no masquerade, no default route */
     int64_t created_ms; /* since 1970 */
-    char *labels_json; /* JSON object text, or NULL; owned */
+    char *labels_json;  /* JSON object text, or NULL; owned */
 };
 
 void network_deinit(struct network *network);
@@ -61,9 +61,9 @@ struct network_port {
 
 struct network_attachment {
     /* What to attach. */
-    const char *owner;      /* container id: [a-zA-Z0-9_.-], at most NETWORK_OWNER_MAX */
-    int netns_fd;           /* the container's network namespace */
-    const char *interface;  /* name inside, "eth0" */
+    const char *owner;       /* container id: [a-zA-Z0-9_.-], at most NETWORK_OWNER_MAX */
+    int netns_fd;            /* the container's network namespace */
+    const char *interface;   /* name inside, "eth0" */
     uint32_t wanted_address; /* 0: any free one */
     const char *aliases[NETWORK_ALIASES_MAX]; /* names of the container in this network */
     size_t alias_count;
@@ -86,8 +86,8 @@ MUST_USE int network_create(const char *state_root, struct network *network, str
 MUST_USE int network_remove(const char *state_root, const char *name, struct err *err);
 /* Calls visit for each network in the order of names; stops at the first non-zero. */
 MUST_USE int network_list(const char *state_root,
-                          int (*visit)(const struct network *network, void *context),
-                          void *context, struct err *err);
+                          int (*visit)(const struct network *network, void *context), void *context,
+                          struct err *err);
 
 /* Attach; on failure nothing stays behind. */
 MUST_USE int network_attach(const char *state_root, const struct network *network,
@@ -103,7 +103,8 @@ MUST_USE int network_reconcile(const char *state_root,
 MUST_USE int network_set_loopback_up(int netns_fd, struct err *err);
 
 /* Pods on other nodes: a VXLAN device on the bridge (vni, udp port 4789, over local address), and
- * the peers whose subnets it reaches. Both may be called again at any time: they set what should be.
+ * the peers whose subnets it reaches. Both may be called again at any time: they set what should
+ * be.
  */
 struct network_peer {
     uint32_t node_address;        /* reachable address of the other node */
