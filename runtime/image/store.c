@@ -274,7 +274,8 @@ static int write_all(int fd, struct bytes content)
     return 0;
 }
 
-int store_write_file(int directory_fd, const char *name, struct bytes content, struct err *err)
+static int replace_file(int directory_fd, const char *name, struct bytes content, bool is_durable,
+                        struct err *err)
 {
     char temporary[300];
     (void)snprintf(temporary, sizeof(temporary), ".%.200s.%d.tmp", name, (int)getpid());
@@ -284,9 +285,9 @@ int store_write_file(int directory_fd, const char *name, struct bytes content, s
         return err_set_errno(err, errno, "create '%s'", temporary);
     }
     int status = write_all(fd, content);
-    if (status == 0 &&
-        (fsync(fd) != 0 || renameat(directory_fd, temporary, directory_fd, name) != 0 ||
-         fsync(directory_fd) != 0)) {
+    if (status == 0 && ((is_durable && fsync(fd) != 0) ||
+                        renameat(directory_fd, temporary, directory_fd, name) != 0 ||
+                        (is_durable && fsync(directory_fd) != 0))) {
         status = -errno;
     }
     if (status != 0) {
@@ -294,4 +295,14 @@ int store_write_file(int directory_fd, const char *name, struct bytes content, s
         return err_set_errno(err, -status, "write '%s'", name);
     }
     return 0;
+}
+
+int store_write_file(int directory_fd, const char *name, struct bytes content, struct err *err)
+{
+    return replace_file(directory_fd, name, content, true, err);
+}
+
+int store_replace_file(int directory_fd, const char *name, struct bytes content, struct err *err)
+{
+    return replace_file(directory_fd, name, content, false, err);
 }

@@ -70,6 +70,10 @@ MUST_USE int store_sync(const struct store *store, struct err *err);
 MUST_USE int store_write_file(int directory_fd, const char *name, struct bytes content,
                               struct err *err);
 
+/* The same without waiting for the disk: for state that means nothing after the machine stops. */
+MUST_USE int store_replace_file(int directory_fd, const char *name, struct bytes content,
+                                struct err *err);
+
 static inline void cleanup_store(struct store *store)
 {
     store_close(store);
