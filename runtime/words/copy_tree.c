@@ -14,20 +14,20 @@
 #include "base/cleanup.h"
 #include "runtime/image/in_root.h"
 
-enum { DEPTH_MAX = 1000, XATTR_LIST_MAX = 65536 };
+enum { DEPTH_MAX = 1000, XATTR_ROOM = 65536 };
 
 static int copy_any(int source_fd, const char *source_name, int target_fd, const char *target_name,
                     const struct copy_options *options, int depth, struct err *err);
 
 static void copy_xattrs(int from, int to)
 {
-    CLEANUP(free) char *names = mem_alloc(XATTR_LIST_MAX);
-    CLEANUP(free) char *value = mem_alloc(XATTR_LIST_MAX);
-    ssize_t size = flistxattr(from, names, XATTR_LIST_MAX);
+    CLEANUP(free) char *names = mem_alloc(XATTR_ROOM);
+    CLEANUP(free) char *value = mem_alloc(XATTR_ROOM);
+    ssize_t size = flistxattr(from, names, XATTR_ROOM);
     for (ssize_t at = 0; at < size; at += (ssize_t)strlen(names + at) + 1) {
         const char *name = names + at;
         bool is_wanted = strncmp(name, "user.", 5) == 0 || strcmp(name, "security.capability") == 0;
-        ssize_t value_size = is_wanted ? fgetxattr(from, name, value, XATTR_LIST_MAX) : -1;
+        ssize_t value_size = is_wanted ? fgetxattr(from, name, value, XATTR_ROOM) : -1;
         if (value_size >= 0) {
             (void)fsetxattr(to, name, value, (size_t)value_size, 0); /* as far as the target can */
         }

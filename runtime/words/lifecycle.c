@@ -262,6 +262,7 @@ int lifecycle_remove(const struct store *store, struct container *container, boo
 {
     forget_shim(container);
     network_leave(container);
+    mount_root_unmount(container);
     if (removes_volumes) {
         volumes_remove_anonymous(store, container);
     }
@@ -300,7 +301,10 @@ static int send_signal(struct container *container, int signal_number, struct er
     struct shim_client client;
     int status = container_socket_path(container, path, err);
     if (status == 0 && shim_client_open(&client, path, NULL) == 0) {
-        status = shim_client_kill(&client, signal_number, signal_number == SIGKILL, NULL, err);
+        /* With a pid namespace of its own the first process takes all others along. */
+        bool is_all = signal_number == SIGKILL &&
+                      json_get_text(container_host(container), "PidMode", "")[0] != '\0';
+        status = shim_client_kill(&client, signal_number, is_all, NULL, err);
         shim_client_close(&client);
         return status;
     }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -134,6 +135,18 @@ static void detach_from_caller(void)
     (void)prctl(PR_SET_NAME, "kvmonitor");
 }
 
+/* Nothing of the caller is kept: an inherited descriptor would hold its locks for ever. */
+static void run_monitor(const char *root, const char *id)
+{
+    struct store store;
+    struct container container = {.directory_fd = -1};
+    detach_from_caller();
+    (void)syscall(SYS_close_range, STDERR_FILENO + 1, ~0U, 0);
+    if (store_open(&store, root, NULL) == 0 && container_find(&store, id, &container, NULL) == 0) {
+        monitor(&store, &container);
+    }
+}
+
 int lifecycle_spawn_monitor(const struct store *store, const struct container *container,
                             struct err *err)
 {
@@ -147,12 +160,8 @@ int lifecycle_spawn_monitor(const struct store *store, const struct container *c
         return 0;
     }
     /* Twice, so that nobody has to wait for the monitor. */
-    detach_from_caller();
     if (fork() == 0) {
-        struct container own = {.directory_fd = -1};
-        if (container_find(store, container->id, &own, NULL) == 0) {
-            monitor(store, &own);
-        }
+        run_monitor(store->root, container->id);
     }
     _exit(0);
 }

@@ -20,7 +20,8 @@
 /* <linux/mount.h> and <sys/mount.h> of this libc cannot be included together. */
 int mount(const char *source, const char *target, const char *type, unsigned long flags,
           const void *data);
-enum { FLAG_REC = 16384, FLAG_SLAVE = 1 << 19 };
+int umount2(const char *target, int flags);
+enum { FLAG_REC = 16384, FLAG_SLAVE = 1 << 19, FLAG_DETACH = 2 };
 
 int mount_root_isolate(struct err *err)
 {
@@ -124,4 +125,10 @@ int mount_root(const struct store *store, const struct container *container, int
     }
     *ret_fd = open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return *ret_fd >= 0 ? 0 : err_set_errno(err, errno, "open '%s'", target);
+}
+
+void mount_root_unmount(const struct container *container)
+{
+    CLEANUP(free) char *target = mem_printf("%s/merged", container->directory);
+    (void)umount2(target, FLAG_DETACH); /* EINVAL: not mounted in this namespace */
 }

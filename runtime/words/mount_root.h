@@ -16,4 +16,7 @@ MUST_USE int mount_root_isolate(struct err *err);
 MUST_USE int mount_root(const struct store *store, const struct container *container, int *ret_fd,
                         struct err *err);
 
+/* Unmount it in the calling process' namespace, so that its directory can be removed. */
+void mount_root_unmount(const struct container *container);
+
 #endif

@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "runtime/image/json.h"
+#include "runtime/words/container.h"
 #include "runtime/words/container_words.h"
 #include "runtime/words/log_line.h"
 #include "runtime/words/options.h"
