@@ -8,10 +8,8 @@
 #include "runtime/words/words.h"
 
 static const struct word words[] = {
-    {"load", word_load},
-    {"save", word_save},
-    {"import", word_import},
-    {NULL, NULL},
+    {"load", word_load}, {"save", word_save}, {"import", word_import},
+    {"pull", word_pull}, {"push", word_push}, {NULL, NULL},
 };
 
 int main(int argc, char **argv)
