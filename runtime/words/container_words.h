@@ -14,7 +14,6 @@ int word_pause(int argc, char **argv);
 int word_unpause(int argc, char **argv);
 int word_wait(int argc, char **argv);
 int word_rm(int argc, char **argv);
-int word_rename(int argc, char **argv);
 int word_ps(int argc, char **argv);
 int word_logs(int argc, char **argv);
 int word_inspect(int argc, char **argv);
@@ -22,7 +21,6 @@ int word_stats(int argc, char **argv);
 int word_top(int argc, char **argv);
 int word_port(int argc, char **argv);
 int word_cp(int argc, char **argv);
-int word_diff(int argc, char **argv);
 int word_network(int argc, char **argv);
 int word_volume(int argc, char **argv);
 
