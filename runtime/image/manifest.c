@@ -235,7 +235,9 @@ int platform_parse(const char *text, struct platform *ret, struct err *err)
     char rest[2] = "";
     int count = sscanf(text, "%31[a-z0-9]/%31[a-z0-9_]/%15[a-z0-9]%1s", out.os, out.architecture,
                        out.variant, rest);
-    if (count < 2 || count > 3 || (count == 2 && strchr(strchr(text, '/') + 1, '/') != NULL)) {
+    size_t known = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_/");
+    if (text[known] != '\0' || count < 2 || count > 3 ||
+        (count == 2 && strchr(strchr(text, '/') + 1, '/') != NULL)) {
         return err_set(err, ERR_INVALID, "platform '%.100s' is not OS/ARCHITECTURE[/VARIANT]",
                        text);
     }
