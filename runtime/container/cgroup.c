@@ -159,7 +159,8 @@ static void enable_controllers(int dir, uint32_t controllers)
     char *rest = wanted;
     for (char *one = strsep(&rest, " "); one != NULL; one = strsep(&rest, " ")) {
         if (one[0] != 0) {
-            err_ignore(file_write(dir, "cgroup.subtree_control", one)); /* one by one, as many as go */
+            err_ignore(
+                file_write(dir, "cgroup.subtree_control", one)); /* one by one, as many as go */
         }
     }
 }

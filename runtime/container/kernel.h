@@ -44,10 +44,10 @@ static inline int kernel_openat2(int dir, const char *path, uint64_t flags, uint
 /* Like fork; cgroup_fd -1: stay in the parent's cgroup. Returns the pid, 0 in the child. */
 static inline int kernel_clone(uint64_t flags, int cgroup_fd, int *ret_pidfd, int exit_signal)
 {
-    struct clone_args args = {.flags = flags, .exit_signal = (uint64_t)exit_signal};
+    struct clone_args args = {.flags = flags, .exit_signal = (unsigned)exit_signal};
     if (cgroup_fd >= 0) {
         args.flags |= CLONE_INTO_CGROUP;
-        args.cgroup = (uint64_t)cgroup_fd;
+        args.cgroup = (unsigned)cgroup_fd;
     }
     if (ret_pidfd != NULL) {
         args.flags |= CLONE_PIDFD;

@@ -39,6 +39,11 @@ int report_fd(void)
     return sink.fd;
 }
 
+void report_close(void)
+{
+    sink.fd = -1;
+}
+
 bool report_is_debug(void)
 {
     return sink.is_debug;

@@ -13,7 +13,8 @@ enum report_level { REPORT_DEBUG, REPORT_WARNING, REPORT_ERROR };
 
 /* Process-wide, once, before anything is reported. path NULL: standard error only. */
 MUST_USE int report_open(const char *path, bool is_json, bool is_debug, struct err *err);
-int report_fd(void); /* the log's descriptor, -1: none; to be kept when others are closed */
+int report_fd(void);     /* the log's descriptor, -1: none; to be kept when others are closed */
+void report_close(void); /* the log is not written any more */
 bool report_is_debug(void);
 
 __attribute__((format(printf, 2, 3))) void report(enum report_level level, const char *format, ...);

@@ -291,6 +291,9 @@ static size_t add_table(const struct compiler *compiler, enum syscall_arch arch,
 {
     const struct seccomp_verdict *verdicts = compiler->verdicts[arch];
     bool is_first = true;
+    if (compiler->newest[arch] < 0) {
+        return add_range(ranges, count, base, &verdicts[NUMBERS_MAX - 1]); /* the default */
+    }
     for (int number = 0; number <= compiler->newest[arch]; number++) {
         /* A number that no call has can go with its neighbour: the kernel refuses it anyway. */
         if (verdicts[number].is_known || is_first) {

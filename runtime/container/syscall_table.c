@@ -1,7 +1,7 @@
 /* syscall_table.c - system call numbers by name. Sorted by name: looked up by binary search.
  *
- * Facts of the kernel's tables (arch/x86/entry/syscalls, include/uapi/asm-generic/unistd.h) up to Linux
- * 6.17: libseccomp 2.5.4 of Debian 12 ends at 6.7. Columns: x86_64, i386, x32, aarch64. */
+ * Facts of the kernel's tables (arch/x86/entry/syscalls, include/uapi/asm-generic/unistd.h) up to
+ * Linux 6.17: libseccomp 2.5.4 of Debian 12 ends at 6.7. Columns: x86_64, i386, x32, aarch64. */
 #include "runtime/container/syscall_table.h"
 
 /* clang-format off */

@@ -1,4 +1,5 @@
-/* syscall_table.h - system call numbers of the architectures that this kernel can be asked to filter. */
+/* syscall_table.h - system call numbers of the architectures that this kernel can be asked to
+ * filter. */
 #ifndef RUNTIME_CONTAINER_SYSCALL_TABLE_H
 #define RUNTIME_CONTAINER_SYSCALL_TABLE_H
 
