@@ -388,20 +388,3 @@ int seccomp_compile(struct arena *arena, const struct spec_seccomp *spec,
     *ret = program;
     return 0;
 }
-
-int seccomp_load(const struct seccomp_program *program)
-{
-    struct sock_fprog filter = {.len = (unsigned short)program->count,
-                                .filter = program->instructions};
-    unsigned flags = program->flags;
-    if (program->has_notify) {
-        flags |= SECCOMP_FILTER_FLAG_NEW_LISTENER;
-        if ((flags & SECCOMP_FILTER_FLAG_TSYNC) != 0) {
-            flags &= ~(unsigned)SECCOMP_FILTER_FLAG_TSYNC; /* one thread: nothing to synchronise */
-        }
-    } else {
-        flags &= ~(unsigned)SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
-    }
-    long rc = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &filter);
-    return rc < 0 ? -errno : (int)rc;
-}
