@@ -282,7 +282,7 @@ static int prepare_init(struct creation *creation, struct err *err)
         .parent_maps = new_user,
     };
     int rc = rootfs_open_sources(&init->rootfs, err);
-    if (rc < 0) {
+    if (rc < 0 || (rc = rootfs_open_devices(&init->rootfs, err)) < 0) {
         return rc;
     }
     init->console_socket = open_console(creation, err);
@@ -437,7 +437,11 @@ static int run_runtime_hooks(struct creation *creation, struct err *err)
     CLEANUP(buf) struct buf state = BUF_INIT;
     state_append_public(&state, &creation->spec, creation->state.id, "creating", creation->pid,
                         creation->state.bundle);
-    if (rc < 0 || (rc = hooks_run(&hooks->prestart, "prestart", buf_text(&state), err)) < 0 ||
+    /* prestart is older than the status "creating" and sees "created", as ever. */
+    CLEANUP(buf) struct buf old_state = BUF_INIT;
+    state_append_public(&old_state, &creation->spec, creation->state.id, "created", creation->pid,
+                        creation->state.bundle);
+    if (rc < 0 || (rc = hooks_run(&hooks->prestart, "prestart", buf_text(&old_state), err)) < 0 ||
         (rc = hooks_run(&hooks->create_runtime, "createRuntime", buf_text(&state), err)) < 0) {
         return rc;
     }

@@ -195,9 +195,9 @@ static int drop_bounding(uint64_t keep, struct err *err)
     return 0;
 }
 
-static int change_ids(const struct spec_user *user, struct err *err)
+static int change_ids(const struct spec_user *user, bool keep_groups, struct err *err)
 {
-    if (setgroups(user->additional_gid_count, user->additional_gids) < 0) {
+    if (!keep_groups && setgroups(user->additional_gid_count, user->additional_gids) < 0) {
         /* Denied in a user namespace of one id, where there are no other groups anyway. */
         if (errno != EPERM || user->additional_gid_count > 0) {
             return err_set_errno(err, errno, "process.user.additionalGids: setgroups");
@@ -233,7 +233,7 @@ int process_become_user(struct process *process, struct err *err)
     if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0) {
         return err_set_errno(err, errno, "keep capabilities");
     }
-    if ((rc = change_ids(&spec->user, err)) < 0) {
+    if ((rc = change_ids(&spec->user, process->keep_groups, err)) < 0) {
         return rc;
     }
     (void)umask(spec->user.umask.is_set ? (mode_t)spec->user.umask.value : 022);

@@ -245,6 +245,10 @@ static int check_sysctls(const struct spec *spec, struct err *err)
                            "linux.sysctl: sysctl \"%s\" conflicts with hostname; use hostname",
                            name);
         }
+        if (flag == CLONE_NEWUTS && spec->domainname != NULL && spec->domainname[0] != 0) {
+            return err_set(err, ERR_INVALID,
+                           "linux.sysctl: sysctl \"%s\" conflicts with domainname", name);
+        }
         if (spec_find_namespace(spec, flag) == NULL) {
             return err_set(err, ERR_INVALID,
                            "linux.sysctl: sysctl \"%s\" is not allowed in the hosts namespace",
