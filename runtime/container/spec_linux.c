@@ -234,8 +234,11 @@ static int check_sysctls(const struct spec *spec, struct err *err)
                 *p = *p == '/' ? '.' : *p == '.' ? '/' : *p;
             }
         }
+        /* Two separators in a row would be a step up the tree in one of the spellings. */
+        bool climbs = strstr(name, "..") != NULL || strstr(name, "//") != NULL ||
+                      strstr(name, "./") != NULL || strstr(name, "/.") != NULL;
         int flag = sysctl_namespace(name);
-        if (flag == 0 || strstr(name, "..") != NULL) {
+        if (flag == 0 || climbs) {
             return err_set(err, ERR_INVALID,
                            "linux.sysctl: sysctl \"%s\" is not in a separate kernel namespace",
                            name);
