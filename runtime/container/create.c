@@ -115,6 +115,25 @@ static const char *now_text(struct arena *arena)
     return arena_printf(arena, "%s.%09ldZ", text, now.tv_nsec);
 }
 
+/* systemd's socket activation goes on into the container: LISTEN_FDS as given, for its process 1.
+ */
+static void pass_listen_fds(struct creation *creation)
+{
+    const char *count = getenv("LISTEN_FDS");
+    struct text_list *env = &creation->spec.process.env;
+    struct arena *arena = creation->options->arena;
+    if (count == NULL || !creation->spec.has_process) {
+        return;
+    }
+    char **items = arena_zalloc(arena, (env->count + 3) * sizeof *items);
+    for (size_t i = 0; i < env->count; i++) {
+        items[i] = env->items[i];
+    }
+    items[env->count] = arena_printf(arena, "LISTEN_FDS=%s", count);
+    items[env->count + 1] = arena_strdup(arena, "LISTEN_PID=1");
+    *env = (struct text_list){items, env->count + 2};
+}
+
 /* Everything that needs only to be read: mistakes are found before anything is made. */
 static int prepare(struct creation *creation, struct err *err)
 {
@@ -124,9 +143,7 @@ static int prepare(struct creation *creation, struct err *err)
     if (rc < 0 || (rc = read_config(creation, err)) < 0) {
         return rc;
     }
-    if (!creation->spec.has_process) {
-        return err_set(err, ERR_INVALID, "config.json: process property must not be empty");
-    }
+    pass_listen_fds(creation);
     if (getcwd(bundle, sizeof bundle) == NULL) {
         return err_set_errno(err, errno, "--bundle");
     }

@@ -321,6 +321,17 @@ static bool keeps_groups(const struct spec *spec)
     return value != NULL && strcmp(value, "1") == 0;
 }
 
+/* A configuration without process may be created; starting it is the error. */
+static int wait_without_process(struct init *init, struct err *err)
+{
+    close_others(init);
+    int rc = prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0) < 0 ? err_set_errno(err, errno, "prctl") : 0;
+    if (rc < 0 || (rc = tell_created(init, err)) < 0 || (rc = wait_for_start(init, err)) < 0) {
+        return rc;
+    }
+    return err_set(err, ERR_INVALID, "process: property must not be empty to start");
+}
+
 static int run_process(struct init *init, struct err *err)
 {
     const struct spec *spec = init->spec;
@@ -379,7 +390,7 @@ static int run(struct init *init, struct err *err)
     if ((rc = new_keyring(init, err)) < 0 || (rc = enter_tree(init, err)) < 0) {
         return rc;
     }
-    return run_process(init, err);
+    return init->spec->has_process ? run_process(init, err) : wait_without_process(init, err);
 }
 
 _Noreturn void init_main(struct init *init)

@@ -248,7 +248,8 @@ static int check_sysctls(const struct spec *spec, struct err *err)
                            "linux.sysctl: sysctl \"%s\" conflicts with hostname; use hostname",
                            name);
         }
-        if (flag == CLONE_NEWUTS && spec->domainname != NULL && spec->domainname[0] != 0) {
+        if (flag == CLONE_NEWUTS && spec->domainname != NULL && spec->domainname[0] != 0 &&
+            strcmp(spec->domainname, spec->linux_.sysctl.items[i].value) != 0) {
             return err_set(err, ERR_INVALID,
                            "linux.sysctl: sysctl \"%s\" conflicts with domainname", name);
         }

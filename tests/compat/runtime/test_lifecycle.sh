@@ -95,6 +95,11 @@ is "an impossible limit" $? 1
 like "names the field" "$err" "linux.resources.(cpu|pids)"
 is "nothing is left after all that" "$(ls "$W/state")$(cgroups_left)" 0
 
+bundle p 'del(.process)'
+ok "create without process" run create -b "$W/p" p </dev/null >/dev/null 2>&1
+like "start without process is the error" "$(run start p 2>&1)" "process: property must not be empty"
+wait_until has_status p stopped
+ok "and it can be deleted" run delete p
 bundle f '.ociVersion = "1.99.0" | .foo = {"bar":[1]} | .process.unknown = 3 | .annotations = {"a.b":"c"} | .process.args = ["true"]'
 ok "any 1.x version and unknown members" run run -b "$W/f" f
 bundle f '.process.args = ["sleep","1000"] | .annotations = {"a.b":"c"}'
