@@ -1,4 +1,3 @@
-#include <linux/ioprio.h>
 #include <sched.h>
 #include <string.h>
 #include <strings.h>
@@ -296,7 +295,8 @@ static int check_io_priority(struct spec_io_priority *priority, const char *pref
     if (priority->priority < 0 || priority->priority > 7) {
         return err_set(err, ERR_INVALID, "%s.ioPriority.priority: must be from 0 to 7", prefix);
     }
-    priority->value = IOPRIO_PRIO_VALUE(class_number, (int)priority->priority);
+    /* linux/ioprio.h: the class above 13 bits of data */
+    priority->value = class_number << 13 | (int)priority->priority;
     return 0;
 }
 
