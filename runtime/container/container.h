@@ -49,6 +49,11 @@ MUST_USE int container_kill(const struct container_options *options, const char 
                             bool all, struct err *err);
 MUST_USE int container_delete(const struct container_options *options, const char *id, bool force,
                               struct err *err);
+/* The action for each container whose id matches the extended regular expression. */
+MUST_USE int container_each(const struct container_options *options, const char *pattern,
+                            int (*action)(const struct container_options *, const char *, void *,
+                                          struct err *),
+                            void *context, struct err *err);
 MUST_USE int container_pause(const struct container_options *options, const char *id, bool pause,
                              struct err *err);
 MUST_USE int container_update(const struct container_options *options, const char *id,

@@ -115,6 +115,25 @@ static const char *now_text(struct arena *arena)
     return arena_printf(arena, "%s.%09ldZ", text, now.tv_nsec);
 }
 
+/* systemd's socket activation goes on into the container: LISTEN_FDS as given, for its process 1.
+ */
+static void pass_listen_fds(struct creation *creation)
+{
+    const char *count = getenv("LISTEN_FDS");
+    struct text_list *env = &creation->spec.process.env;
+    struct arena *arena = creation->options->arena;
+    if (count == NULL || !creation->spec.has_process) {
+        return;
+    }
+    char **items = arena_zalloc(arena, (env->count + 3) * sizeof *items);
+    for (size_t i = 0; i < env->count; i++) {
+        items[i] = env->items[i];
+    }
+    items[env->count] = arena_printf(arena, "LISTEN_FDS=%s", count);
+    items[env->count + 1] = arena_strdup(arena, "LISTEN_PID=1");
+    *env = (struct text_list){items, env->count + 2};
+}
+
 /* Everything that needs only to be read: mistakes are found before anything is made. */
 static int prepare(struct creation *creation, struct err *err)
 {
@@ -124,9 +143,7 @@ static int prepare(struct creation *creation, struct err *err)
     if (rc < 0 || (rc = read_config(creation, err)) < 0) {
         return rc;
     }
-    if (!creation->spec.has_process) {
-        return err_set(err, ERR_INVALID, "config.json: process property must not be empty");
-    }
+    pass_listen_fds(creation);
     if (getcwd(bundle, sizeof bundle) == NULL) {
         return err_set_errno(err, errno, "--bundle");
     }
@@ -282,7 +299,7 @@ static int prepare_init(struct creation *creation, struct err *err)
         .parent_maps = new_user,
     };
     int rc = rootfs_open_sources(&init->rootfs, err);
-    if (rc < 0) {
+    if (rc < 0 || (rc = rootfs_open_devices(&init->rootfs, err)) < 0) {
         return rc;
     }
     init->console_socket = open_console(creation, err);
@@ -437,7 +454,11 @@ static int run_runtime_hooks(struct creation *creation, struct err *err)
     CLEANUP(buf) struct buf state = BUF_INIT;
     state_append_public(&state, &creation->spec, creation->state.id, "creating", creation->pid,
                         creation->state.bundle);
-    if (rc < 0 || (rc = hooks_run(&hooks->prestart, "prestart", buf_text(&state), err)) < 0 ||
+    /* prestart is older than the status "creating" and sees "created", as ever. */
+    CLEANUP(buf) struct buf old_state = BUF_INIT;
+    state_append_public(&old_state, &creation->spec, creation->state.id, "created", creation->pid,
+                        creation->state.bundle);
+    if (rc < 0 || (rc = hooks_run(&hooks->prestart, "prestart", buf_text(&old_state), err)) < 0 ||
         (rc = hooks_run(&hooks->create_runtime, "createRuntime", buf_text(&state), err)) < 0) {
         return rc;
     }

@@ -97,6 +97,18 @@ static int set_groups(struct execution *execution, struct err *err)
     return 0;
 }
 
+/* An addition replaces what has its name. */
+static void set_env(struct text_list *env, char *item)
+{
+    size_t name_size = strcspn(item, "=") + 1;
+    size_t at = 0;
+    while (at < env->count && strncmp(env->items[at], item, name_size) != 0) {
+        at++;
+    }
+    env->items[at] = item;
+    env->count += at == env->count;
+}
+
 /* "exec ID command": as the container's own process, changed by the options. */
 static int make_process(struct execution *execution, struct err *err)
 {
@@ -126,7 +138,7 @@ static int make_process(struct execution *execution, struct err *err)
         env.items[env.count++] = process->env.items[i];
     }
     for (size_t i = 0; i < exec->env.count; i++) {
-        env.items[env.count++] = exec->env.items[i];
+        set_env(&env, exec->env.items[i]);
     }
     process->env = env;
     int rc = add_capabilities(execution, err);
@@ -219,21 +231,21 @@ static int enter_sub_cgroup(struct execution *execution, struct err *err)
     char path[CGROUP_PATH_SIZE];
     char full[CGROUP_PATH_SIZE * 2];
     (void)snprintf(full, sizeof full, "%s/%s", execution->container.state.cgroup_path, name);
-    int rc = cgroup_path_choose(full, "", path, sizeof path, err);
-    if (rc < 0) {
-        return err_prefix(err, "--cgroup");
+    if (cgroup_path_choose(full, "", path, sizeof path, err) < 0) {
+        return err_set(err, ERR_INVALID, "--cgroup: '%s': `..` components are not allowed", name);
     }
-    cgroup_deinit(&execution->container.cgroup);
-    rc = cgroup_detect(&execution->container.cgroup, err);
-    if (rc == 0) {
-        rc = cgroup_open(&execution->container.cgroup, path, err);
-    }
-    for (size_t i = 0; rc == 0 && i < execution->container.cgroup.count; i++) {
-        if (execution->container.cgroup.items[i].dir < 0) {
-            rc = err_set(err, ERR_NOT_FOUND, "--cgroup: '%s' does not exist", path);
+    /* Where the container has made no such group, the process stays in the container's own. */
+    bool is_found = false;
+    struct cgroup *cgroup = &execution->container.cgroup;
+    for (size_t i = 0; i < cgroup->count; i++) {
+        int fd = openat(cgroup->items[i].root, path + 1, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd >= 0) {
+            (void)close(cgroup->items[i].dir); /* a directory */
+            cgroup->items[i].dir = fd;
+            is_found = true;
         }
     }
-    return rc;
+    return is_found ? 0 : err_set(err, ERR_NOT_FOUND, "--cgroup: '%s' does not exist", path);
 }
 
 static int prepare(struct execution *execution, struct err *err)

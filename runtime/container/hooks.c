@@ -23,9 +23,8 @@ _Noreturn static void exec_hook(const struct spec_hook *hook, int input, int err
     }
     (void)close_range(3, ~0U, 0); /* Linux 5.9, always there */
     char *default_args[] = {(char *)(uintptr_t)hook->path, NULL};
-    char *no_env[] = {NULL};
     execve(hook->path, hook->args.count > 0 ? hook->args.items : default_args,
-           hook->env.items == NULL ? no_env : hook->env.items);
+           hook->env.items == NULL ? environ : hook->env.items);
     dprintf(2, "execute '%s': %s", hook->path, strerrordesc_np(errno));
     _exit(127);
 }
@@ -143,8 +142,8 @@ static int run_one(const struct spec_hook *hook, const char *stage, size_t index
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
         return 0;
     }
-    return err_set(err, -EIO, "error running %s hook #%zu: '%s': %s %d%s%s", stage, index,
-                   hook->path, WIFEXITED(status) ? "exit status" : "killed by signal",
+    return err_set(err, -EIO, "error running %s hook #%zu: '%s': %s hook failed with %s %d%s%s",
+                   stage, index, hook->path, stage, WIFEXITED(status) ? "exit code" : "signal",
                    WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status),
                    said[0] == 0 ? "" : ", stderr: ", said);
 }

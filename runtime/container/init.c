@@ -237,8 +237,9 @@ static void own_streams(const struct spec_user *user)
         struct stat info;
         bool is_null =
             fstat(fd, &info) < 0 || (S_ISCHR(info.st_mode) && info.st_rdev == makedev(1, 3));
-        if (!is_null && info.st_uid != user->uid) {
-            (void)fchown(fd, user->uid, (gid_t)-1); /* a terminal of the host stays the host's */
+        if (!is_null && (info.st_uid != user->uid || info.st_gid != user->gid)) {
+            (void)fchown(fd, user->uid,
+                         isatty(fd) ? (gid_t)-1 : user->gid); /* or it stays as it is */
         }
     }
 }
@@ -312,12 +313,36 @@ static int load_notifying(struct init *init, struct process *process, struct err
     return rc;
 }
 
+/* For rootless containers that are to reach files by groups which cannot be mapped (crun's
+ * annotation). */
+static bool keeps_groups(const struct spec *spec)
+{
+    const char *value = spec_find_annotation(spec, "run.oci.keep_original_groups");
+    return value != NULL && strcmp(value, "1") == 0;
+}
+
+/* A configuration without process may be created; starting it is the error. */
+static int wait_without_process(struct init *init, struct err *err)
+{
+    close_others(init);
+    int rc = prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0) < 0 ? err_set_errno(err, errno, "prctl") : 0;
+    if (rc < 0 || (rc = tell_created(init, err)) < 0 || (rc = wait_for_start(init, err)) < 0) {
+        return rc;
+    }
+    return err_set(err, ERR_INVALID, "process: property must not be empty to start");
+}
+
 static int run_process(struct init *init, struct err *err)
 {
     const struct spec *spec = init->spec;
-    struct process process = {
-        .spec = &spec->process, .seccomp = init->seccomp, .arena = init->arena};
+    struct process process = {.spec = &spec->process,
+                              .seccomp = init->seccomp,
+                              .arena = init->arena,
+                              .keep_groups = keeps_groups(spec)};
     int rc = process_limit(&spec->process, spec->linux_.personality, err);
+    if (rc == 0 && spec->linux_.memory_policy != NULL) {
+        rc = process_set_memory_policy(spec->linux_.memory_policy, err);
+    }
     if (rc < 0 || (rc = process_resolve(&process, err)) < 0) {
         return rc;
     }
@@ -365,7 +390,7 @@ static int run(struct init *init, struct err *err)
     if ((rc = new_keyring(init, err)) < 0 || (rc = enter_tree(init, err)) < 0) {
         return rc;
     }
-    return run_process(init, err);
+    return init->spec->has_process ? run_process(init, err) : wait_without_process(init, err);
 }
 
 _Noreturn void init_main(struct init *init)

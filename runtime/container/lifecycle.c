@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <regex.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -95,14 +96,7 @@ static int run_poststart(struct container *container, struct err *err)
     state_append_public(&state, &spec, container->state.id, "running", (pid_t)container->state.pid,
                         container->state.bundle);
     rc = hooks_run(&spec.hooks.poststart, "poststart", buf_text(&state), err);
-    if (rc < 0) {
-        CLEANUP(close_fd) int pidfd = state_open_process(&container->state);
-        if (pidfd >= 0) {
-            (void)pidfd_send_signal(pidfd, SIGKILL, NULL,
-                                    0); /* as the specification has it since 1.3 */
-        }
-    }
-    return rc;
+    return rc < 0 ? ERR_CANCELLED : 0;
 }
 
 static int start(struct container *container, struct err *err)
@@ -132,18 +126,6 @@ static int start(struct container *container, struct err *err)
         return rc < 0 ? rc : err_set(err, ERR_PROTOCOL, "start: unexpected answer");
     }
     return run_poststart(container, err);
-}
-
-int container_start(const struct container_options *options, const char *id, struct err *err)
-{
-    struct container container;
-    int rc = container_open(options, id, true, &container, err);
-    if (rc < 0) {
-        return rc;
-    }
-    rc = start(&container, err);
-    container_close(&container);
-    return rc;
 }
 
 static int signal_init(const struct container *container, int signal, struct err *err)
@@ -250,6 +232,24 @@ static int delete_container(struct container *container, bool force, struct err 
     return container_destroy(container, err);
 }
 
+int container_start(const struct container_options *options, const char *id, struct err *err)
+{
+    struct container container;
+    int rc = container_open(options, id, true, &container, err);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = start(&container, err);
+    if (rc == ERR_CANCELLED) {
+        /* A poststart hook failed: the specification (1.3) wants the container gone. */
+        struct err ignored;
+        err_ignore(delete_container(&container, true, &ignored));
+        rc = err->code;
+    }
+    container_close(&container);
+    return rc;
+}
+
 /* A create that was killed half-way may leave a directory without a state. */
 static int delete_unreadable(const struct container_options *options, const char *id,
                              struct err *err)
@@ -274,6 +274,27 @@ int container_delete(const struct container_options *options, const char *id, bo
     }
     rc = delete_container(&container, force, err);
     container_close(&container);
+    return rc;
+}
+
+int container_each(const struct container_options *options, const char *pattern,
+                   int (*action)(const struct container_options *, const char *, void *,
+                                 struct err *),
+                   void *context, struct err *err)
+{
+    regex_t regex;
+    if (regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB) != 0) {
+        return err_set(err, ERR_INVALID, "--regex: '%s' is no regular expression", pattern);
+    }
+    CLEANUP(buf) struct buf ids = BUF_INIT;
+    int rc = container_list(options, false, true, &ids, err);
+    char *rest = rc < 0 ? NULL : arena_strdup(options->arena, buf_text(&ids));
+    for (char *id = strsep(&rest, "\n"); id != NULL && rc == 0; id = strsep(&rest, "\n")) {
+        if (id[0] != 0 && regexec(&regex, id, 0, NULL, 0) == 0) {
+            rc = action(options, id, context, err);
+        }
+    }
+    regfree(&regex);
     return rc;
 }
 

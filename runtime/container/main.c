@@ -66,10 +66,18 @@ static int read_preserve_fds(const char *text, unsigned *ret, struct err *err)
     if (listen_fds != NULL && args_number(listen_fds, &listen) && listen > 0 && listen < 1000) {
         count += listen;
     }
-    for (int i = 0; i < (int)count; i++) {
-        if (fcntl(3 + i, F_GETFD) < 0) {
-            return err_set(err, ERR_INVALID,
-                           "--preserve-fds: please check that preserved-fd %d is opened", 3 + i);
+    /* Only up to the last that is open; holes are filled with what closes at exec, so that no
+     * descriptor of ours can come to lie among them. */
+    while (count > 0 && fcntl(2 + (int)count, F_GETFD) < 0) {
+        count--;
+    }
+    for (int fd = 3; fd < 3 + (int)count; fd++) {
+        if (fcntl(fd, F_GETFD) < 0) {
+            CLEANUP(close_fd) int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+            if (null != fd && dup3(null, fd, O_CLOEXEC) < 0) {
+                return err_set_errno(err, errno, "--preserve-fds");
+            }
+            null = null == fd ? -1 : null;
         }
     }
     *ret = (unsigned)count;
@@ -140,11 +148,31 @@ static int command_pause(struct cli *cli, bool pause, struct err *err)
     return rc < 0 ? rc : container_pause(&cli->options, cli->words.items[0], pause, err);
 }
 
+struct kill_options {
+    int signal;
+    bool all;
+};
+
+static int kill_one(const struct container_options *options, const char *id, void *context,
+                    struct err *err)
+{
+    const struct kill_options *kill = context;
+    return container_kill(options, id, kill->signal, kill->all, err);
+}
+
+static int delete_one(const struct container_options *options, const char *id, void *context,
+                      struct err *err)
+{
+    return container_delete(options, id, *(bool *)context, err);
+}
+
 static int command_kill(struct cli *cli, struct err *err)
 {
-    bool all = false;
+    struct kill_options kill = {.all = false};
+    bool is_regex = false;
     const struct args_option options[] = {
-        {"all", 'a', ARGS_BOOL, &all},
+        {"all", 'a', ARGS_BOOL, &kill.all},
+        {"regex", 'r', ARGS_BOOL, &is_regex},
         {NULL, 0, ARGS_BOOL, NULL},
     };
     int rc = read_words(cli, options, false, err);
@@ -152,24 +180,31 @@ static int command_kill(struct cli *cli, struct err *err)
         return rc;
     }
     const char *name = cli->words.count > 1 ? cli->words.items[1] : "TERM";
-    int number = args_signal(name);
-    if (number < 0) {
+    kill.signal = args_signal(name);
+    if (kill.signal < 0) {
         return err_set(err, ERR_INVALID, "unknown signal '%s'", name);
     }
-    return container_kill(&cli->options, cli->words.items[0], number, all, err);
+    const char *id = cli->words.items[0];
+    return is_regex ? container_each(&cli->options, id, kill_one, &kill, err)
+                    : kill_one(&cli->options, id, &kill, err);
 }
 
 static int command_delete(struct cli *cli, struct err *err)
 {
     bool force = false;
+    bool is_regex = false;
     const struct args_option options[] = {
         {"force", 'f', ARGS_BOOL, &force},
+        {"regex", 'r', ARGS_BOOL, &is_regex},
         {NULL, 0, ARGS_BOOL, NULL},
     };
     int rc = read_words(cli, options, false, err);
-    return rc < 0 || (rc = expect_words(cli, 1, 1, err)) < 0
-               ? rc
-               : container_delete(&cli->options, cli->words.items[0], force, err);
+    if (rc < 0 || (rc = expect_words(cli, 1, 1, err)) < 0) {
+        return rc;
+    }
+    const char *id = cli->words.items[0];
+    return is_regex ? container_each(&cli->options, id, delete_one, &force, err)
+                    : delete_one(&cli->options, id, &force, err);
 }
 
 static int read_format(const char *format, bool *ret_json, struct err *err)

@@ -123,6 +123,16 @@ static int search_path(struct process *process, const char *name, struct err *er
     return err_set(err, -ENOENT, "exec: \"%s\": executable file not found in $PATH", name);
 }
 
+/* In the words that engines look for in a runtime's last line; they are Go's, in lower case. */
+static const char *reason(int rc)
+{
+    return rc == -ENOENT    ? "no such file or directory"
+           : rc == -ENOTDIR ? "not a directory"
+           : rc == -EACCES  ? "permission denied"
+           : rc == -EPERM   ? "operation not permitted"
+                            : err_text(rc);
+}
+
 int process_resolve(struct process *process, struct err *err)
 {
     make_env(process);
@@ -133,20 +143,21 @@ int process_resolve(struct process *process, struct err *err)
     process->has_own_cwd = chdir(process->spec->cwd) == 0;
     int why = errno;
     if (!process->has_own_cwd && why != EACCES) {
-        return err_set_errno(err, why, "process.cwd: chdir to cwd ('%s')", process->spec->cwd);
+        return err_set(err, -why, "process.cwd: chdir to cwd ('%s'): %s", process->spec->cwd,
+                       reason(-why));
     }
     if (strchr(name, '/') == NULL) {
         return search_path(process, name, err);
     }
     int rc = check_executable(name);
     if (rc == -ENOENT || rc == -ENOTDIR) {
-        return err_set_errno(err, -rc, "exec: \"%s\": stat %s", name, name);
+        return err_set(err, rc, "exec: \"%s\": stat %s: %s", name, name, reason(rc));
     }
     if (rc == -EISDIR) {
         return err_set(err, -EACCES, "exec: \"%s\": is a directory: permission denied", name);
     }
     process->executable = name;
-    return rc < 0 ? err_set_errno(err, -rc, "exec: \"%s\"", name) : 0;
+    return rc < 0 ? err_set(err, rc, "exec: \"%s\": %s", name, reason(rc)) : 0;
 }
 
 /* A process behind `/proc/self/fd/N` or outside its root shows an unreachable cwd (CVE-2024-21626).
@@ -184,9 +195,9 @@ static int drop_bounding(uint64_t keep, struct err *err)
     return 0;
 }
 
-static int change_ids(const struct spec_user *user, struct err *err)
+static int change_ids(const struct spec_user *user, bool keep_groups, struct err *err)
 {
-    if (setgroups(user->additional_gid_count, user->additional_gids) < 0) {
+    if (!keep_groups && setgroups(user->additional_gid_count, user->additional_gids) < 0) {
         /* Denied in a user namespace of one id, where there are no other groups anyway. */
         if (errno != EPERM || user->additional_gid_count > 0) {
             return err_set_errno(err, errno, "process.user.additionalGids: setgroups");
@@ -222,7 +233,7 @@ int process_become_user(struct process *process, struct err *err)
     if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0) {
         return err_set_errno(err, errno, "keep capabilities");
     }
-    if ((rc = change_ids(&spec->user, err)) < 0) {
+    if ((rc = change_ids(&spec->user, process->keep_groups, err)) < 0) {
         return rc;
     }
     (void)umask(spec->user.umask.is_set ? (mode_t)spec->user.umask.value : 022);
@@ -239,13 +250,14 @@ int process_become_user(struct process *process, struct err *err)
         return err_set_errno(err, -rc, "process.capabilities: capset");
     }
     if (!process->has_own_cwd && chdir(spec->cwd) < 0) {
-        return err_set_errno(err, errno, "process.cwd: chdir to cwd ('%s')", spec->cwd);
+        return err_set(err, -errno, "process.cwd: chdir to cwd ('%s'): %s", spec->cwd,
+                       reason(-errno));
     }
     if ((rc = check_cwd(spec, err)) < 0) {
         return rc;
     }
     rc = check_executable(process->executable);
-    return rc < 0 ? err_set_errno(err, -rc, "exec: \"%s\"", spec->args.items[0]) : 0;
+    return rc < 0 ? err_set(err, rc, "exec: \"%s\": %s", spec->args.items[0], reason(rc)) : 0;
 }
 
 int process_load_seccomp(struct process *process, int *ret_listener, struct err *err)
@@ -290,5 +302,5 @@ int process_exec(struct process *process, struct err *err)
         return rc;
     }
     execve(process->executable, process->spec->args.items, process->env);
-    return err_set_errno(err, errno, "exec %s", process->executable);
+    return err_set(err, -errno, "exec %s: %s", process->executable, reason(-errno));
 }

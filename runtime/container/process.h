@@ -22,6 +22,7 @@ struct process {
     uint64_t effective;
     uint64_t inheritable;
     uint64_t ambient;
+    bool keep_groups; /* supplementary groups stay as they are */
     bool has_own_cwd; /* the working directory could be entered before the user was changed */
 };
 
@@ -32,6 +33,7 @@ uint64_t process_missing_capabilities(const struct spec_process *spec);
  * grant (raising a hard limit) is a warning, as containers.md 0.6 says. */
 MUST_USE int process_limit(const struct spec_process *spec,
                            const struct spec_personality *personality, struct err *err);
+MUST_USE int process_set_memory_policy(const struct spec_memory_policy *policy, struct err *err);
 MUST_USE int process_set_oom_score(const struct spec_process *spec, struct err *err);
 /* On behalf of a child in a user namespace, which may not raise them itself. */
 void process_raise_limits_of(pid_t pid, const struct spec_process *spec);

@@ -2,8 +2,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/ioprio.h>
-#include <linux/mempolicy.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/personality.h>
 #include <sys/resource.h>
@@ -111,6 +111,87 @@ static int set_personality(const struct spec_personality *personality_, struct e
         return err_set(err, ERR_INVALID, "linux.personality.domain: unknown persona '%s'", domain);
     }
     return personality(value) < 0 ? err_set_errno(err, errno, "linux.personality") : 0;
+}
+
+/* "0-2,4" as a bit mask of nodes; false: no list of numbers below 64. */
+static bool parse_nodes(const char *text, uint64_t *ret)
+{
+    uint64_t mask = 0;
+    while (*text != 0) {
+        char *end = NULL;
+        unsigned long low = strtoul(text, &end, 10);
+        unsigned long high = low;
+        if (end == text) {
+            return false;
+        }
+        if (*end == '-') {
+            text = end + 1;
+            high = strtoul(text, &end, 10);
+            if (end == text) {
+                return false;
+            }
+        }
+        if (low > high || high >= 64 || (*end != 0 && *end != ',')) {
+            return false;
+        }
+        for (unsigned long node = low; node <= high; node++) {
+            mask |= UINT64_C(1) << node;
+        }
+        text = end + (*end == ',');
+    }
+    *ret = mask;
+    return true;
+}
+
+int process_set_memory_policy(const struct spec_memory_policy *policy, struct err *err)
+{
+    /* In the order of the numbers of linux/mempolicy.h. */
+    static const char *const modes[] = {"MPOL_DEFAULT",
+                                        "MPOL_PREFERRED",
+                                        "MPOL_BIND",
+                                        "MPOL_INTERLEAVE",
+                                        "MPOL_LOCAL",
+                                        "MPOL_PREFERRED_MANY",
+                                        "MPOL_WEIGHTED_INTERLEAVE"};
+    static const struct {
+        const char *name;
+        unsigned bit;
+    } flags[] = {{"MPOL_F_STATIC_NODES", 1U << 15},
+                 {"MPOL_F_RELATIVE_NODES", 1U << 14},
+                 {"MPOL_F_NUMA_BALANCING", 1U << 13}};
+    enum { MODE_COUNT = sizeof modes / sizeof modes[0] };
+    if (policy->mode == NULL) {
+        return err_set(err, ERR_INVALID, "linux.memoryPolicy.mode: missing");
+    }
+    unsigned mode = 0;
+    while (mode < MODE_COUNT && strcmp(modes[mode], policy->mode) != 0) {
+        mode++;
+    }
+    if (mode == MODE_COUNT) {
+        return err_set(err, ERR_INVALID, "linux.memoryPolicy.mode: unknown mode '%s'",
+                       policy->mode);
+    }
+    unsigned bits = 0;
+    for (size_t i = 0; i < policy->flags.count; i++) {
+        size_t at = 0;
+        while (at < 3 && strcmp(flags[at].name, policy->flags.items[i]) != 0) {
+            at++;
+        }
+        if (at == 3) {
+            return err_set(err, ERR_INVALID, "linux.memoryPolicy.flags[%zu]: unknown flag '%s'", i,
+                           policy->flags.items[i]);
+        }
+        bits |= flags[at].bit;
+    }
+    uint64_t nodes = 0;
+    if (policy->nodes != NULL && !parse_nodes(policy->nodes, &nodes)) {
+        return err_set(err, ERR_INVALID, "linux.memoryPolicy.nodes: '%s' is no list of nodes",
+                       policy->nodes);
+    }
+    int rc = kernel_result(syscall(SYS_set_mempolicy, mode | bits, nodes == 0 ? NULL : &nodes,
+                                   nodes == 0 ? 0UL : 65UL));
+    return rc < 0 ? err_set_errno(err, -rc, "linux.memoryPolicy: set_mempolicy %s", policy->mode)
+                  : 0;
 }
 
 int process_limit(const struct spec_process *spec, const struct spec_personality *personality_,

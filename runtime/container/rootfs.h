@@ -18,6 +18,7 @@ struct rootfs {
     const char *path;   /* absolute path of the rootfs on the host */
     bool has_user_ns;   /* the container is not in the host's user namespace */
     bool is_privileged; /* kvrun itself runs with the host's capabilities */
+    int *devices;       /* per device: a detached clone of a node, or -1; NULL: none */
     int *sources;       /* per mount: a detached tree made beforehand, or -1 */
     int root;           /* the attached root; -1 before rootfs_attach */
     bool is_dev_bound;  /* /dev is a bind mount: its owner fills it */
@@ -28,6 +29,9 @@ struct rootfs {
 /* In kvrun, before the container's process exists: what only the host's user namespace may do
  * (idmapped mounts; sources that the container's root could not reach). */
 MUST_USE int rootfs_open_sources(struct rootfs *rootfs, struct err *err);
+
+/* Nodes of linux.devices for a container that may not make them itself. */
+MUST_USE int rootfs_open_devices(struct rootfs *rootfs, struct err *err);
 
 /* In the container's process, in this order. */
 MUST_USE int rootfs_attach(struct rootfs *rootfs, struct err *err);

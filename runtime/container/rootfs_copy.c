@@ -107,8 +107,9 @@ int rootfs_copy_up(int from, int to, struct err *err)
 {
     struct stat info;
     int rc = copy_directory(from, to, 0);
-    if (rc == 0 && (fstat(from, &info) < 0 || fchown(to, info.st_uid, info.st_gid) < 0 ||
-                    fchmod(to, info.st_mode & 07777) < 0)) {
+    if (rc == 0 &&
+        (fstat(from, &info) < 0 || fchownat(to, "", info.st_uid, info.st_gid, AT_EMPTY_PATH) < 0 ||
+         fchmodat(to, ".", info.st_mode & 07777, 0) < 0)) {
         rc = -errno;
     }
     return rc < 0 ? err_set_errno(err, -rc, "tmpcopyup") : 0;

@@ -28,9 +28,21 @@ static mode_t node_type(const struct spec_device *device)
 /* A user namespace may not make nodes: the host's own is bound in its place. */
 static int bind_node(struct rootfs *rootfs, const struct spec_device *device, struct err *err)
 {
-    CLEANUP(close_fd) int source = rootfs_clone_tree(AT_FDCWD, device->path, 0);
+    const struct spec_device_list *devices = &rootfs->spec->linux_.devices;
+    bool is_own =
+        devices->count > 0 && device >= devices->items && device < devices->items + devices->count;
+    int *made =
+        is_own && rootfs->devices != NULL ? &rootfs->devices[device - devices->items] : NULL;
+    CLEANUP(close_fd)
+    int source =
+        made != NULL && *made >= 0 ? TAKE_FD(*made) : rootfs_clone_tree(AT_FDCWD, device->path, 0);
     if (source < 0) {
         return err_set_errno(err, -source, "linux.devices: bind '%s' of the host", device->path);
+    }
+    const struct mount_options safe = {.set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC};
+    int rc = rootfs_set_attributes(source, &safe);
+    if (rc < 0) {
+        return err_set_errno(err, -rc, "linux.devices: '%s'", device->path);
     }
     CLEANUP(close_fd) int target = target_make(rootfs->root, device->path, false, 0, err);
     return target < 0 ? target : rootfs_attach_at(rootfs, source, target, device->path, err);
@@ -59,6 +71,26 @@ static int make_node(int parent, const char *name, const struct spec_device *dev
         }
     }
     return -EEXIST;
+}
+
+static uint32_t host_id(const struct spec_id_mappings *mappings, uint64_t id)
+{
+    for (size_t i = 0; i < mappings->count; i++) {
+        const struct spec_id_mapping *mapping = &mappings->items[i];
+        if (id >= mapping->container_id && id - mapping->container_id < mapping->size) {
+            return mapping->host_id + (uint32_t)(id - mapping->container_id);
+        }
+    }
+    return (uint32_t)id;
+}
+
+static int own_node(const struct rootfs *rootfs, int directory, const char *name,
+                    const struct spec_device *device)
+{
+    const struct spec_linux *linux_ = &rootfs->spec->linux_;
+    uid_t uid = host_id(&linux_->uid_mappings, device->uid.is_set ? device->uid.value : 0);
+    gid_t gid = host_id(&linux_->gid_mappings, device->gid.is_set ? device->gid.value : 0);
+    return fchownat(directory, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 }
 
 /* parent >= 0: the open directory of the path; the name is what follows its last slash. */
@@ -128,6 +160,41 @@ static int add_links(struct rootfs *rootfs, int dev, struct err *err)
         has_pts |= strcmp(rootfs->spec->mounts.items[i].destination, "/dev/pts") == 0;
     }
     return rc < 0 || !has_pts ? rc : add_link(dev, "pts/ptmx", "ptmx", true, err);
+}
+
+/* In a tmpfs of the host's user namespace, where nodes may be made; each is cloned out of it. */
+int rootfs_open_devices(struct rootfs *rootfs, struct err *err)
+{
+    const struct spec_device_list *devices = &rootfs->spec->linux_.devices;
+    if (!rootfs->has_user_ns || !rootfs->is_privileged || devices->count == 0) {
+        return 0;
+    }
+    CLEANUP(close_fd) int directory = rootfs_new_tmpfs("0755", "1m", 0, err);
+    if (directory < 0) {
+        return directory;
+    }
+    const struct mount_options usable = {.clear = MOUNT_ATTR_NODEV};
+    int rc = rootfs_set_attributes(directory, &usable);
+    rootfs->devices = arena_alloc(rootfs->arena, devices->count * sizeof(int));
+    mode_t before = umask(0);
+    for (size_t i = 0; i < devices->count; i++) {
+        char name[24];
+        const struct spec_device *device = &devices->items[i];
+        mode_t mode = device->file_mode.is_set ? (mode_t)(device->file_mode.value & 07777) : 0666;
+        (void)snprintf(name, sizeof name, "%zu", i);
+        rootfs->devices[i] = -1;
+        rc = rc < 0 ? rc : make_node(directory, name, device, mode);
+        if (rc == 0) {
+            rc = own_node(rootfs, directory, name, device);
+        }
+        if (rc == 0) {
+            /* Before Linux 6.15 nothing can be cloned out of a detached mount: then the host's own
+             * device of that name is bound. */
+            rootfs->devices[i] = rootfs_clone_tree(directory, name, 0);
+        }
+    }
+    (void)umask(before);
+    return rc < 0 ? err_set_errno(err, -rc, "linux.devices: make nodes") : 0;
 }
 
 int rootfs_make_devices(struct rootfs *rootfs, struct err *err)

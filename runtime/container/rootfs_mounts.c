@@ -371,7 +371,11 @@ int rootfs_open_sources(struct rootfs *rootfs, struct err *err)
         struct mount_options options;
         mount_options_parse(rootfs->arena, &mount->options, &options);
         bool idmapped = is_idmapped(mount, &options);
-        bool must_share = options.propagation == MS_SHARED;
+        /* Mounts made in the container reach the host only if the whole root is asked to be shared.
+         */
+        const char *root = rootfs->spec->linux_.rootfs_propagation;
+        bool must_share =
+            options.propagation == MS_SHARED && root != NULL && strstr(root, "shared") != NULL;
         if (!is_bind(mount, &options) || (options.flags & MOUNT_OPTION_REMOUNT) != 0 ||
             (options.flags & MOUNT_OPTION_COPY_SYMLINK) != 0) {
             if (idmapped && !is_bind(mount, &options)) {

@@ -373,7 +373,8 @@ int seccomp_compile(struct arena *arena, const struct spec_seccomp *spec,
         (rc = parse_rules(&compiler, spec)) < 0) {
         return rc;
     }
-    program.has_notify = compiler.has_notify;
+    /* A listener is made for whoever asks for one, even if no rule uses it yet. */
+    program.has_notify = compiler.has_notify || spec->listener_path != NULL;
     program.instructions =
         arena_alloc(arena, SECCOMP_INSTRUCTIONS_MAX * sizeof *program.instructions);
     struct seccomp_emitter emitter = {.out = program.instructions,

@@ -234,8 +234,11 @@ static int check_sysctls(const struct spec *spec, struct err *err)
                 *p = *p == '/' ? '.' : *p == '.' ? '/' : *p;
             }
         }
+        /* Two separators in a row would be a step up the tree in one of the spellings. */
+        bool climbs = strstr(name, "..") != NULL || strstr(name, "//") != NULL ||
+                      strstr(name, "./") != NULL || strstr(name, "/.") != NULL;
         int flag = sysctl_namespace(name);
-        if (flag == 0 || strstr(name, "..") != NULL) {
+        if (flag == 0 || climbs) {
             return err_set(err, ERR_INVALID,
                            "linux.sysctl: sysctl \"%s\" is not in a separate kernel namespace",
                            name);
@@ -244,6 +247,11 @@ static int check_sysctls(const struct spec *spec, struct err *err)
             return err_set(err, ERR_INVALID,
                            "linux.sysctl: sysctl \"%s\" conflicts with hostname; use hostname",
                            name);
+        }
+        if (flag == CLONE_NEWUTS && spec->domainname != NULL && spec->domainname[0] != 0 &&
+            strcmp(spec->domainname, spec->linux_.sysctl.items[i].value) != 0) {
+            return err_set(err, ERR_INVALID,
+                           "linux.sysctl: sysctl \"%s\" conflicts with domainname", name);
         }
         if (spec_find_namespace(spec, flag) == NULL) {
             return err_set(err, ERR_INVALID,

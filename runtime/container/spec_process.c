@@ -1,4 +1,3 @@
-#include <linux/ioprio.h>
 #include <sched.h>
 #include <string.h>
 #include <strings.h>
@@ -196,6 +195,37 @@ static int check_user(struct arena *arena, struct spec_user *user, const char *p
     return 0;
 }
 
+/* What sched_setattr(2) wants of SCHED_DEADLINE, told field by field. */
+static int check_deadline(const struct spec_scheduler *scheduler, const char *prefix,
+                          struct err *err)
+{
+    enum { RUNTIME_MIN_NS = 1024 };
+    static const char *const what = "sched_setattr: `SCHED_DEADLINE`";
+    if (scheduler->policy_number != 6) {
+        return 0;
+    }
+    if (scheduler->runtime_ns == 0) {
+        return err_set(err, ERR_INVALID, "%s.scheduler: %s requires `runtime`", prefix, what);
+    }
+    if (scheduler->deadline_ns == 0) {
+        return err_set(err, ERR_INVALID, "%s.scheduler: %s requires `deadline`", prefix, what);
+    }
+    if (scheduler->runtime_ns < RUNTIME_MIN_NS || scheduler->runtime_ns > INT64_MAX) {
+        return err_set(
+            err, ERR_INVALID, "%s.scheduler: %s runtime %llu must be between %d and %lld", prefix,
+            what, (unsigned long long)scheduler->runtime_ns, RUNTIME_MIN_NS, (long long)INT64_MAX);
+    }
+    if (scheduler->runtime_ns > scheduler->deadline_ns) {
+        return err_set(err, ERR_INVALID, "%s.scheduler: %s runtime must be <= deadline", prefix,
+                       what);
+    }
+    if (scheduler->period_ns != 0 && scheduler->deadline_ns > scheduler->period_ns) {
+        return err_set(err, ERR_INVALID, "%s.scheduler: %s deadline must be <= period", prefix,
+                       what);
+    }
+    return 0;
+}
+
 static int check_scheduler(struct spec_scheduler *scheduler, const char *prefix, struct err *err)
 {
     static const struct {
@@ -229,6 +259,10 @@ static int check_scheduler(struct spec_scheduler *scheduler, const char *prefix,
                        prefix, scheduler->policy);
     }
     scheduler->policy_number = policies[at].number;
+    int rc = check_deadline(scheduler, prefix, err);
+    if (rc < 0) {
+        return rc;
+    }
     for (size_t i = 0; i < scheduler->flags.count; i++) {
         size_t bit = 0;
         while (bit < 7 && strcmp(flags[bit], scheduler->flags.items[i]) != 0) {
@@ -261,7 +295,8 @@ static int check_io_priority(struct spec_io_priority *priority, const char *pref
     if (priority->priority < 0 || priority->priority > 7) {
         return err_set(err, ERR_INVALID, "%s.ioPriority.priority: must be from 0 to 7", prefix);
     }
-    priority->value = IOPRIO_PRIO_VALUE(class_number, (int)priority->priority);
+    /* linux/ioprio.h: the class above 13 bits of data */
+    priority->value = class_number << 13 | (int)priority->priority;
     return 0;
 }
 

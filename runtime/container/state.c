@@ -32,7 +32,9 @@ int state_check_id(const char *id, struct err *err)
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.";
     size_t size = strlen(id);
     if (size == 0 || size > ID_SIZE_MAX || strspn(id, allowed) != size || id[0] == '.') {
-        return err_set(err, ERR_INVALID, "invalid container id format: '%.100s'", id);
+        return err_set(err, ERR_INVALID,
+                       "invalid container ID format: invalid character in container ID '%.100s'",
+                       id);
     }
     return 0;
 }

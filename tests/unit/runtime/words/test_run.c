@@ -132,7 +132,11 @@ static void test_options_that_make_no_sense_are_refused(void **state)
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         json_t *host = NULL;
         struct err err = {.code = 0};
-        assert_true(run_host_config(&bad[i], &host, &err) < 0);
+        int status = run_host_config(&bad[i], &host, &err);
+        if (status == 0) {
+            print_message("case %zu was accepted\n", i);
+        }
+        assert_true(status < 0);
         assert_true(err.text[0] != '\0');
     }
     static const char *const sysctls[] = {"kernel.core_pattern=x", "net.ipv4.x",

@@ -1,0 +1,22 @@
+set(KV_WORLD_SOURCES kv_model.c kv_world.c watch_client.c watch_model.c)
+add_library(kv_world STATIC ${KV_WORLD_SOURCES})
+target_link_libraries(kv_world PUBLIC kv_state kv_backend_memory proto_messages cmocka PRIVATE warnings)
+coracle_unit_test(test_key_index SOURCES test_key_index.c LINK kv_mvcc)
+coracle_unit_test(test_kv SOURCES test_kv.c LINK kv_world)
+coracle_unit_test(test_watch SOURCES test_watch.c LINK kv_world)
+coracle_unit_test(test_kv_model SOURCES test_kv_model.c LINK kv_world)
+
+# The same sources with planted bugs that a test can switch on.
+set(KV_PLANTED_SOURCES)
+foreach(module kv_mvcc kv_lease kv_watch kv_cluster kv_state)
+    get_target_property(sources ${module} SOURCES)
+    get_target_property(folder ${module} SOURCE_DIR)
+    list(TRANSFORM sources PREPEND ${folder}/)
+    list(APPEND KV_PLANTED_SOURCES ${sources})
+endforeach()
+coracle_library(kv_state_planted SOURCES ${KV_PLANTED_SOURCES} LINK base_core)
+target_compile_definitions(kv_state_planted PUBLIC PLANTED_RUNTIME)
+add_library(kv_world_planted STATIC ${KV_WORLD_SOURCES})
+target_link_libraries(kv_world_planted PUBLIC kv_state_planted kv_backend_memory proto_messages cmocka
+    PRIVATE warnings)
+coracle_unit_test(test_kv_planted SOURCES test_kv_planted.c LINK kv_world_planted)
