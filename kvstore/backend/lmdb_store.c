@@ -200,6 +200,9 @@ int lmdb_store_open(struct lmdb *lmdb, const char *name, unsigned extra_flags,
     if (rc == 0) {
         rc = first_transaction(lmdb, store, err);
     }
+    if (rc == 0) {
+        rc = lmdb_verify(store, err);
+    }
     if (rc != 0) {
         lmdb_store_unref_locked(store); /* nobody else knows it */
         return rc;

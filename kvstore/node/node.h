@@ -95,11 +95,12 @@ struct node_io {
     /* Store; the batch is the callee's. Then node_on_stored. */
     void (*store)(void *context, struct backend_batch *batch);
     /* The write-ahead log may forget entries at and below meta.last once it has recorded meta. */
-    void (*compact_log)(void *context, const struct raft_snapshot_meta *meta,
-                        const struct raft_hard_state *hard_state);
+    void (*compact_log)(void *context, const struct raft_snapshot_meta *meta);
     /* Switch to the staged state with this meta, then node_on_installed. Nothing is asked of the
      * node's disk in between. */
     void (*install_snapshot)(void *context, const struct raft_snapshot_meta *meta);
+    /* For tests that follow what is applied; may be NULL. */
+    void (*applied)(void *context, const struct raft_entry *entry);
     void (*reply)(void *context, uint64_t token, const struct node_reply *reply);
     /* The stream (its context) has watch responses to take. */
     void (*watch_ready)(void *context, void *stream);

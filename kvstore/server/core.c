@@ -46,12 +46,11 @@ static void io_store(void *context, struct backend_batch *batch)
     backend_thread_take_batch(core->backend_thread, batch);
 }
 
-static void io_compact_log(void *context, const struct raft_snapshot_meta *meta,
-                           const struct raft_hard_state *hard_state)
+static void io_compact_log(void *context, const struct raft_snapshot_meta *meta)
 {
     struct core *core = context;
     wal_thread_take_batch(core->wal_thread,
-                          wal_batch_new(core->last_sequence, hard_state, meta, NULL, 0));
+                          wal_batch_new(core->last_sequence, NULL, meta, NULL, 0));
     wal_thread_release(core->wal_thread, meta->last.index);
     log_info("compacted the log", LOG_U64("index", meta->last.index));
 }
@@ -491,6 +490,21 @@ uint64_t core_cluster_id(const struct core *core)
 uint64_t core_member_id(const struct core *core)
 {
     return core->member_id;
+}
+
+uint64_t core_log_id(const struct core *core)
+{
+    return core->log_id;
+}
+
+uint64_t core_incarnation(const struct core *core)
+{
+    return core->incarnation;
+}
+
+struct peer_registry *core_registry(struct core *core)
+{
+    return core->registry;
 }
 
 bool core_is_first_start(const struct core *core)

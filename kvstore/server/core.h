@@ -106,6 +106,9 @@ struct node *core_node(struct core *core);
 struct backend *core_backend(struct core *core);
 uint64_t core_cluster_id(const struct core *core);
 uint64_t core_member_id(const struct core *core);
+uint64_t core_log_id(const struct core *core); /* of this disk, see peer_registry.h */
+uint64_t core_incarnation(const struct core *core);
+struct peer_registry *core_registry(struct core *core);
 /* The log is new: this member has never run. */
 bool core_is_first_start(const struct core *core);
 uint64_t core_now(const struct core *core); /* ms, the loop's clock */

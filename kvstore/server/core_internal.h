@@ -6,6 +6,7 @@
 
 #include "kvstore/backend/backend_thread.h"
 #include "kvstore/server/core.h"
+#include "kvstore/server/peer_registry.h"
 #include "raft/wal/disk_real.h"
 #include "raft/wal/wal_thread.h"
 
@@ -14,6 +15,9 @@ struct core {
     uint64_t cluster_id;
     uint64_t member_id;
     bool is_first_start;
+    uint64_t log_id;
+    uint64_t incarnation;
+    struct peer_registry *registry;
 
     int data_dir_fd;
     struct disk *disk;

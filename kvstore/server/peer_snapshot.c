@@ -6,7 +6,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "kvstore/server/installed.h"
+#include "kvstore/node/start.h"
 #include "kvstore/server/peers.h"
 #include "kvstore/state/kv_snapshot.h"
 #include "raft/message_codec.h"
@@ -102,7 +102,8 @@ static void send_introduction(struct snapshot_sending *sending, struct raft_mess
 {
     struct buf out = BUF_INIT;
     struct buf encoded = BUF_INIT;
-    peer_hello_encode(&out, core_cluster_id(sending->core), message.from, message.to);
+    const struct peer_hello hello = peer_hello_make(sending->core, message.to);
+    peer_hello_encode(&out, &hello);
     raft_message_encode(&message, &encoded);
     peer_frame_append(&out, PEER_FRAME_RAFT, buf_bytes(&encoded));
     grpc_client_call_send(sending->call, buf_bytes(&out));
@@ -156,6 +157,7 @@ void peer_snapshot_send(struct core *core, struct grpc_channel *channel,
 /* --- receiving ------------------------------------------------------------------------------ */
 
 struct snapshot_receiving {
+    struct peer_service *service;
     struct core *core;
     struct grpc_call *call;
     struct raft_decoder decoder;
@@ -207,7 +209,7 @@ static bool introduce(struct snapshot_receiving *receiving, struct bytes input)
         refuse(receiving, GRPC_INVALID_ARGUMENT, "a snapshot must start with a hello");
         return false;
     }
-    if (!peer_hello_check(core, receiving->call, &hello)) {
+    if (!peer_hello_check(receiving->service, receiving->call, &hello)) {
         receiving_free(receiving, /* is_cancelled= */ true);
         return false;
     }
@@ -251,7 +253,8 @@ void peer_snapshot_on_message(struct grpc_call *call, struct bytes message)
     struct err err = {0};
     if (receiving == NULL) {
         receiving = mem_zalloc(sizeof *receiving);
-        receiving->core = grpc_call_context(call);
+        receiving->service = grpc_call_context(call);
+        receiving->core = receiving->service->core;
         receiving->call = call;
         raft_decoder_init(&receiving->decoder);
         grpc_call_set_data(call, receiving);
@@ -285,7 +288,7 @@ void peer_snapshot_on_half_close(struct grpc_call *call)
     take_batches(receiving);
     /* The store itself says that this content was installed, not applied (R34). */
     struct backend_batch *last = backend_batch_new(UINT64_MAX);
-    installed_add(last, meta);
+    start_add_installed(last, meta);
     core_stage_take_batch(receiving->core, last);
     log_info("received and saved database snapshot", LOG_U64("index", meta->last.index));
     core_stage_finish(receiving->core, &receiving->message);

@@ -115,6 +115,9 @@ static void on_finish(struct grpc_client_call *call, enum grpc_status status, co
     if (status == GRPC_PERMISSION_DENIED && strcmp(text, PEER_REMOVED_TEXT) == 0) {
         peers->options.on_removed(peers->options.context);
     }
+    if (status == GRPC_DATA_LOSS && strcmp(text, PEER_LOST_DATA_TEXT) == 0) {
+        peers->options.on_lost_data(peers->options.context);
+    }
     if (!peers->is_closing) {
         struct timers *timers = wire_loop_timers(peers->options.wire);
         timers_set(timers, &link->retry, timers->now_ms + PEER_RECONNECT_MS);
@@ -131,7 +134,7 @@ static void start_call(struct peer_link *link)
 {
     static const struct grpc_client_handler handler = {.on_message = ignore_message,
                                                        .on_finish = on_finish};
-    struct core *core = link->peers->options.core;
+    const struct peer_hello self = peer_hello_make(link->peers->options.core, link->id);
     link->call = grpc_channel_start(link->channel, &(struct grpc_call_options){
                                                        .path = "/coracle.Peer/Stream",
                                                        .wait_for_ready = true,
@@ -139,7 +142,7 @@ static void start_call(struct peer_link *link)
                                                        .data = link,
                                                    });
     struct buf hello = BUF_INIT;
-    peer_hello_encode(&hello, core_cluster_id(core), core_member_id(core), link->id);
+    peer_hello_encode(&hello, &self);
     grpc_client_call_send(link->call, buf_bytes(&hello));
     buf_deinit(&hello);
     if (grpc_channel_state(link->channel) == GRPC_CHANNEL_READY) {

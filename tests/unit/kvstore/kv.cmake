@@ -5,6 +5,10 @@ coracle_unit_test(test_key_index SOURCES test_key_index.c LINK kv_mvcc)
 coracle_unit_test(test_kv SOURCES test_kv.c LINK kv_world)
 coracle_unit_test(test_watch SOURCES test_watch.c LINK kv_world)
 coracle_unit_test(test_kv_model SOURCES test_kv_model.c LINK kv_world)
+coracle_unit_test(test_lease SOURCES test_lease.c LINK kv_world)
+coracle_unit_test(test_kv_snapshot SOURCES test_kv_snapshot.c LINK kv_world)
+coracle_unit_test(test_cluster SOURCES test_cluster.c LINK kv_world kv_cluster_id)
+coracle_unit_test(test_kv_lmdb SOURCES test_kv_lmdb.c LINK kv_world kv_backend)
 
 # The same sources with planted bugs that a test can switch on.
 set(KV_PLANTED_SOURCES)

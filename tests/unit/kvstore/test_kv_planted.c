@@ -67,6 +67,23 @@ static void test_a_split_revision_is_found(void **state)
     assert_true(is_found(watch_model_run, 56));
 }
 
+/* Bug 57 needs a leader that comes back; the deadline it had would be in the past. */
+static void test_a_lease_that_ends_early_is_found(void **state)
+{
+    (void)state;
+    for (int bug = 0; bug <= 57; bug += 57) {
+        planted_bug = bug;
+        struct lessor *lessor = lessor_new();
+        lessor_promote(lessor, 0, 0);
+        assert_int_equal(lessor_grant(lessor, 1, 10), 0);
+        lessor_demote(lessor);
+        lessor_promote(lessor, 20000, 0);
+        assert_int_equal(lessor_take_expired(lessor, 20000, 1) != NULL, bug == 57);
+        lessor_free(lessor);
+    }
+    planted_bug = 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -77,6 +94,7 @@ int main(void)
         cmocka_unit_test(test_progress_before_events_is_found),
         cmocka_unit_test(test_lost_events_are_found),
         cmocka_unit_test(test_a_split_revision_is_found),
+        cmocka_unit_test(test_a_lease_that_ends_early_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,7 +21,7 @@ int watch_client_create(struct watch_stream *stream, const struct watch_create *
 int watch_client_cancel(struct watch_stream *stream, int64_t watch_id);
 int watch_client_progress(struct watch_stream *stream);
 
-enum { WATCH_CLIENT_RESPONSES_MAX = 4096 };
+enum { WATCH_CLIENT_RESPONSES_MAX = 20000 };
 
 struct watch_responses {
     Etcdserverpb__WatchResponse *response[WATCH_CLIENT_RESPONSES_MAX];
