@@ -271,6 +271,7 @@ static int set_modes(const struct run_options *options, json_t *host, struct err
     const char *pid = options->pid == NULL ? "" : options->pid;
     const char *ipc = options->ipc == NULL ? "private" : options->ipc;
     const char *uts = options->uts == NULL ? "" : options->uts;
+    struct in_addr address;
     network = strcmp(network, "default") == 0 ? "bridge" : network;
     if (pid[0] != '\0' && strcmp(pid, "host") != 0 && strncmp(pid, "container:", 10) != 0) {
         return err_set(err, ERR_INVALID, "--pid: '%.60s' is neither host nor container:ID", pid);
@@ -282,7 +283,7 @@ static int set_modes(const struct run_options *options, json_t *host, struct err
     if (uts[0] != '\0' && strcmp(uts, "host") != 0) {
         return err_set(err, ERR_INVALID, "--uts: the only mode is host");
     }
-    if (options->ip != NULL && inet_addr(options->ip) == INADDR_NONE) {
+    if (options->ip != NULL && inet_pton(AF_INET, options->ip, &address) != 1) {
         return err_set(err, ERR_INVALID, "--ip: '%.60s' is not an IPv4 address", options->ip);
     }
     bool has_own_network = strcmp(network, "host") != 0 && strcmp(network, "none") != 0 &&
