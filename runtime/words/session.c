@@ -63,10 +63,11 @@ int session_exec(struct session *session, const char *process_json, bool is_atta
                  struct err *err)
 {
     Coracle__Shim__ShimRequest request = CORACLE__SHIM__SHIM_REQUEST__INIT;
-    Coracle__Shim__ShimExecRequest exec = CORACLE__SHIM__SHIM_EXEC_REQUEST__INIT;
+    Coracle__Shim__ShimExecRequest exec;
     Coracle__Shim__ShimReply *reply = NULL;
     unsigned width = 0;
     unsigned height = 0;
+    coracle__shim__shim_exec_request__init(&exec);
     if (session->is_tty && session_terminal_size(&width, &height)) {
         exec.console_width = width;
         exec.console_height = height;
@@ -151,7 +152,8 @@ static void parse_keys(const char *text, struct detach *detach)
 static int send_input(struct session *session, const uint8_t *data, size_t size, struct err *err)
 {
     Coracle__Shim__ShimRequest request = CORACLE__SHIM__SHIM_REQUEST__INIT;
-    Coracle__Shim__ShimCloseInputRequest end = CORACLE__SHIM__SHIM_CLOSE_INPUT_REQUEST__INIT;
+    Coracle__Shim__ShimCloseInputRequest end;
+    coracle__shim__shim_close_input_request__init(&end);
     if (size == 0) {
         request.command_case = CORACLE__SHIM__SHIM_REQUEST__COMMAND_CLOSE_INPUT;
         request.close_input = &end;

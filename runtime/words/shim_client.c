@@ -170,7 +170,8 @@ int shim_client_kill(struct shim_client *client, int signal, bool is_all, const 
                      struct err *err)
 {
     Coracle__Shim__ShimRequest request = CORACLE__SHIM__SHIM_REQUEST__INIT;
-    Coracle__Shim__ShimKillRequest kill = CORACLE__SHIM__SHIM_KILL_REQUEST__INIT;
+    Coracle__Shim__ShimKillRequest kill;
+    coracle__shim__shim_kill_request__init(&kill);
     kill.signal = signal;
     kill.all = is_all;
     kill.exec_id = as_mutable(exec_id);
@@ -183,7 +184,8 @@ int shim_client_resize(struct shim_client *client, const char *exec_id, unsigned
                        unsigned height, struct err *err)
 {
     Coracle__Shim__ShimRequest request = CORACLE__SHIM__SHIM_REQUEST__INIT;
-    Coracle__Shim__ShimResizeRequest resize = CORACLE__SHIM__SHIM_RESIZE_REQUEST__INIT;
+    Coracle__Shim__ShimResizeRequest resize;
+    coracle__shim__shim_resize_request__init(&resize);
     resize.exec_id = as_mutable(exec_id);
     resize.width = width;
     resize.height = height;
@@ -215,7 +217,8 @@ int shim_client_delete(struct shim_client *client, bool is_forced, struct err *e
 int shim_client_wait(struct shim_client *client, int timeout_ms, int *ret_code, struct err *err)
 {
     Coracle__Shim__ShimRequest request = CORACLE__SHIM__SHIM_REQUEST__INIT;
-    Coracle__Shim__ShimWaitRequest wait = CORACLE__SHIM__SHIM_WAIT_REQUEST__INIT;
+    Coracle__Shim__ShimWaitRequest wait;
+    coracle__shim__shim_wait_request__init(&wait);
     request.command_case = CORACLE__SHIM__SHIM_REQUEST__COMMAND_WAIT;
     request.wait = &wait;
     int status = shim_client_send(client, &request, err);

@@ -63,9 +63,10 @@ static int load(const char *path, struct loading *loading, struct err *err)
 int word_load(int argc, char **argv)
 {
     static const struct command command = {
-        .usage = "load [OPTIONS]",
+        .usage = "load [OPTIONS] [FILE]",
         .summary = "Load images from an archive made by save (docker, podman and OCI archives).",
         .examples = "  kvctl load -i busybox.tar\n  gunzip -c image.tar.gz | kvctl load\n",
+        .operands_max = 1,
     };
     struct err err = {.code = 0};
     const char *input = NULL;
@@ -78,7 +79,8 @@ int word_load(int argc, char **argv)
     CLEANUP(text_list) struct text_list operands = {NULL, 0};
     int status = options_parse(&command, specs, argc, argv, &operands, &err);
     if (status == 0) {
-        status = load(input, &loading, &err);
+        status =
+            load(input == NULL && operands.count > 0 ? operands.items[0] : input, &loading, &err);
     }
     return status == 0 ? 0 : word_fail(&err, EXIT_FAILED);
 }
