@@ -26,8 +26,7 @@ json_t *tree_find(const json_t *root, const char *path)
         path = next_step(path, step);
         value = json_object_get(value, step);
     }
-    /* jansson's readers give mutable values out of const ones; this is one of them. */
-    return (json_t *)(uintptr_t)value;
+    return tree_mutable(value);
 }
 
 const char *tree_text(const json_t *root, const char *path)
@@ -164,7 +163,7 @@ static bool objects_are_equal(const json_t *a, const json_t *b)
     }
     const char *key = NULL;
     json_t *value = NULL;
-    json_object_foreach((json_t *)(uintptr_t)a, key, value)
+    json_object_foreach(tree_mutable(a), key, value)
     {
         const json_t *other = json_object_get(b, key);
         if (other == NULL || !tree_equal(value, other)) {

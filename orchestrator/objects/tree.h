@@ -11,11 +11,18 @@
 #include <stdint.h>
 
 #include "base/cleanup.h"
+#include "base/err.h"
 
 /* CLEANUP(json) json_t *value: one reference dropped at the end of the scope. */
 static inline void cleanup_json(json_t **value)
 {
     json_decref(*value);
+}
+
+/* jansson iterates over mutable values only; this is for reading. */
+static inline json_t *tree_mutable(const json_t *value)
+{
+    return (json_t *)(uintptr_t)value;
 }
 
 /* Borrowed; NULL when any step is absent or not an object. */
