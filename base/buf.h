@@ -49,7 +49,8 @@ void buf_append_text(struct buf *buf, const char *text);
 void buf_append_u8(struct buf *buf, uint8_t value);
 __attribute__((format(printf, 2, 3))) void buf_append_format(struct buf *buf, const char *format,
                                                              ...);
-void buf_append_vformat(struct buf *buf, const char *format, va_list arguments);
+__attribute__((format(printf, 2, 0))) void buf_append_vformat(struct buf *buf, const char *format,
+                                                              va_list arguments);
 
 /* The unread bytes and a NUL after them (not counted). Valid until the next call. */
 const char *buf_text(struct buf *buf);
