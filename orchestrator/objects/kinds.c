@@ -10,7 +10,7 @@ void kinds_init(struct kinds *kinds)
     *kinds = (struct kinds){0};
 }
 
-static void custom_deinit(struct kind *kind)
+static void custom_free(struct kind *kind)
 {
     const char *owned[] = {kind->group,    kind->version,     kind->resource,
                            kind->singular, kind->kind,        kind->list_kind,
@@ -18,16 +18,27 @@ static void custom_deinit(struct kind *kind)
     for (size_t i = 0; i < sizeof(owned) / sizeof(owned[0]); i++) {
         mem_free((void *)(uintptr_t)owned[i]);
     }
-    json_decref((json_t *)(uintptr_t)kind->custom);
+    json_decref(tree_mutable(kind->custom));
+    mem_free(kind);
 }
 
 void kinds_deinit(struct kinds *kinds)
 {
     for (size_t i = 0; i < kinds->custom_count; i++) {
-        custom_deinit(&kinds->custom[i]);
+        custom_free(kinds->custom[i]);
+    }
+    for (size_t i = 0; i < kinds->retired_count; i++) {
+        custom_free(kinds->retired[i]);
     }
     mem_free(kinds->custom);
+    mem_free(kinds->retired);
     kinds_init(kinds);
+}
+
+static void append(struct kind ***list, size_t *count, struct kind *kind)
+{
+    *list = mem_reallocarray(*list, *count + 1, sizeof((*list)[0]));
+    (*list)[(*count)++] = kind;
 }
 
 /* The storage of a custom kind is its definition's name: "widgets.example.com". */
@@ -35,8 +46,8 @@ static void remove_custom(struct kinds *kinds, const char *definition_name)
 {
     size_t kept = 0;
     for (size_t i = 0; i < kinds->custom_count; i++) {
-        if (strcmp(kinds->custom[i].storage, definition_name) == 0) {
-            custom_deinit(&kinds->custom[i]);
+        if (strcmp(kinds->custom[i]->storage, definition_name) == 0) {
+            append(&kinds->retired, &kinds->retired_count, kinds->custom[i]);
         } else {
             kinds->custom[kept++] = kinds->custom[i];
         }
@@ -54,7 +65,7 @@ static char *join_texts(const json_t *list)
     return mem_strdup(buf_text(&text));
 }
 
-static struct kind make_custom(const json_t *definition, const json_t *version)
+static struct kind *make_custom(const json_t *definition, const json_t *version)
 {
     const char *kind = tree_text_or(definition, "spec.names.kind", "");
     const char *list_kind = tree_text(definition, "spec.names.listKind");
@@ -63,7 +74,8 @@ static struct kind make_custom(const json_t *definition, const json_t *version)
     flags |= tree_has_text(definition, "spec.scope", "Namespaced") ? KIND_NAMESPACED : 0;
     flags |= tree_find(version, "subresources.status") != NULL ? KIND_STATUS : 0;
     flags |= tree_find(version, "subresources.scale") != NULL ? KIND_SCALE : 0;
-    return (struct kind){
+    struct kind *made = mem_zalloc(sizeof(*made));
+    *made = (struct kind){
         .group = mem_strdup(tree_text_or(definition, "spec.group", "")),
         .version = mem_strdup(tree_text_or(version, "name", "")),
         .resource = mem_strdup(tree_text_or(definition, "spec.names.plural", "")),
@@ -77,6 +89,7 @@ static struct kind make_custom(const json_t *definition, const json_t *version)
         .flags = (uint16_t)flags,
         .custom = tree_copy(version),
     };
+    return made;
 }
 
 void kinds_set_custom(struct kinds *kinds, const char *definition_name, const json_t *definition)
@@ -88,9 +101,7 @@ void kinds_set_custom(struct kinds *kinds, const char *definition_name, const js
         if (!tree_bool(version, "served", false)) {
             continue;
         }
-        kinds->custom =
-            mem_reallocarray(kinds->custom, kinds->custom_count + 1, sizeof(kinds->custom[0]));
-        kinds->custom[kinds->custom_count++] = make_custom(definition, version);
+        append(&kinds->custom, &kinds->custom_count, make_custom(definition, version));
     }
 }
 
@@ -104,7 +115,7 @@ const struct kind *kinds_at(const struct kinds *kinds, size_t index)
     if (index < kinds_builtin_count) {
         return &kinds_builtin[index];
     }
-    return &kinds->custom[index - kinds_builtin_count];
+    return kinds->custom[index - kinds_builtin_count];
 }
 
 const struct kind *kinds_find_resource(const struct kinds *kinds, const char *group,

@@ -54,14 +54,16 @@ extern const size_t kinds_builtin_count;
 
 /* The kinds served now: the built-in ones and those of CustomResourceDefinitions. */
 struct kinds {
-    struct kind *custom; /* owned */
+    struct kind **custom; /* owned */
     size_t custom_count;
+    struct kind **retired; /* no longer served, but requests may still be under way */
+    size_t retired_count;
 };
 
 void kinds_init(struct kinds *kinds);
 void kinds_deinit(struct kinds *kinds);
 /* Replace the kinds that the definition made (named by metadata.name) by what it says now; NULL
- * definition: only remove them. Pointers to its old kinds end here. */
+ * definition: only remove them. Pointers to its old kinds stay valid until kinds_deinit. */
 void kinds_set_custom(struct kinds *kinds, const char *definition_name, const json_t *definition);
 
 size_t kinds_count(const struct kinds *kinds);
