@@ -94,10 +94,10 @@ static json_t *job_completions(const json_t *object, int64_t now_ms)
     }
     int64_t parallelism = tree_int(object, "spec.parallelism", 1);
     CLEANUP(free)
-    char *text =
-        parallelism > 1 ? mem_printf("%d/1 of %d", (int)tree_int(object, "status.succeeded", 0),
-                                     (int)parallelism)
-                        : mem_printf("%d/1", (int)tree_int(object, "status.succeeded", 0));
+    char *text = parallelism > 1
+                     ? mem_printf("%d/1 of %d", (int)tree_int(object, "status.succeeded", 0),
+                                  (int)parallelism)
+                     : mem_printf("%d/1", (int)tree_int(object, "status.succeeded", 0));
     return json_string(text);
 }
 
