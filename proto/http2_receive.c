@@ -81,7 +81,11 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint
         return 0;
     }
     const struct http_limits *limits = &session->options.limits;
-    if (x->header_bytes > limits->header_list_bytes_max) {
+    if (x->role == HTTP_SERVER && !http2_validate_field(&x->validator, bytes_make(name, name_size),
+                                                        bytes_make(value, value_size))) {
+        x->is_malformed = true;
+    }
+    if (x->header_bytes > limits->header_list_bytes_max || x->is_malformed) {
         return 0; /* too much already; the answer comes at the end of the section */
     }
     size_t size = name_size + value_size + 32;
@@ -109,11 +113,27 @@ static void refuse_headers(struct http2_session *session, struct http_exchange *
     }
 }
 
+/* A malformed request is a stream error (RFC 9113 section 8.1.1). */
+static void refuse_malformed(struct http2_session *session, struct http_exchange *x)
+{
+    http2_count_reset(session);
+    (void)nghttp2_submit_rst_stream(session->ng, NGHTTP2_FLAG_NONE, x->stream_id,
+                                    NGHTTP2_PROTOCOL_ERROR);
+}
+
 static void receive_headers(struct http2_session *session, const nghttp2_frame *frame)
 {
     session->header_since_ms = 0;
     struct http_exchange *x = find(session, frame->hd.stream_id);
     if (x == NULL) {
+        return;
+    }
+    bool is_end = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+    if (x->role == HTTP_SERVER &&
+        (x->is_malformed || !http2_validate_request(&x->validator, is_end) ||
+         (is_end && !http2_validate_end(&x->validator, x->body_bytes)))) {
+        x->is_malformed = true;
+        refuse_malformed(session, x);
         return;
     }
     if (x->header_bytes > session->options.limits.header_list_bytes_max) {
@@ -124,7 +144,7 @@ static void receive_headers(struct http2_session *session, const nghttp2_frame *
     if (!x->headers_received && !is_informational) {
         http_exchange_receive_headers(x);
     }
-    if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0 && http_exchange_is_open(x)) {
+    if (is_end && http_exchange_is_open(x)) {
         http_exchange_receive_end(x);
     }
 }
@@ -159,6 +179,19 @@ static void receive_ping(struct http2_session *session, const nghttp2_frame *fra
     }
 }
 
+static void receive_end(struct http2_session *session, struct http_exchange *x)
+{
+    if (x == NULL || x->is_malformed) {
+        return;
+    }
+    if (x->role == HTTP_SERVER && !http2_validate_end(&x->validator, x->body_bytes)) {
+        x->is_malformed = true;
+        refuse_malformed(session, x);
+        return;
+    }
+    http_exchange_receive_end(x);
+}
+
 static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *context)
 {
     (void)ng;
@@ -169,10 +202,7 @@ static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *
         break;
     case NGHTTP2_DATA:
         if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) {
-            struct http_exchange *x = find(session, frame->hd.stream_id);
-            if (x != NULL) {
-                http_exchange_receive_end(x);
-            }
+            receive_end(session, find(session, frame->hd.stream_id));
         }
         break;
     case NGHTTP2_PING:
@@ -196,7 +226,7 @@ static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t stream_id, 
     (void)flags;
     struct http2_session *session = context;
     struct http_exchange *x = find(session, stream_id);
-    if (x == NULL) {
+    if (x == NULL || x->is_malformed) {
         (void)nghttp2_session_consume(ng, stream_id, size);
         return 0;
     }

@@ -24,6 +24,7 @@ static nghttp2_session *make_nghttp2(struct http2_session *session)
     nghttp2_option_set_max_continuations(option, MAX_CONTINUATIONS);
     nghttp2_option_set_stream_reset_rate_limit(option, limits->resets_burst, limits->resets_per_s);
     bool is_server = session->options.role == HTTP_SERVER;
+    nghttp2_option_set_no_http_messaging(option, is_server); /* proto/http2_validate.h does it */
     int rv = is_server ? nghttp2_session_server_new2(&ng, callbacks, session, option)
                        : nghttp2_session_client_new2(&ng, callbacks, session, option);
     CHECK(rv == 0);

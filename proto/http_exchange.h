@@ -20,6 +20,7 @@
 #include "base/list.h"
 #include "proto/chain.h"
 #include "proto/http.h"
+#include "proto/http2_validate.h"
 
 struct http_exchange;
 
@@ -78,10 +79,12 @@ struct http_exchange {
     int32_t stream_id;
     struct chain out;
     struct http_headers out_trailers;
-    uint64_t body_bytes;       /* incoming, so far */
-    uint32_t header_bytes;     /* of the section being read */
-    uint32_t unconsumed_bytes; /* given to on_body, not consumed yet */
-    bool headers_sent;         /* the outgoing header section is under way */
+    uint64_t body_bytes;              /* incoming, so far */
+    struct http2_validator validator; /* HTTP/2 server */
+    bool is_malformed;                /* HTTP/2 server: the fields break the protocol */
+    uint32_t header_bytes;            /* of the section being read */
+    uint32_t unconsumed_bytes;        /* given to on_body, not consumed yet */
+    bool headers_sent;                /* the outgoing header section is under way */
     bool headers_received;
     bool out_finished; /* nothing will be added to out */
     bool in_ended;

@@ -1,5 +1,7 @@
 #include "proto/wire_loop.h"
 
+#include <signal.h>
+
 #include "base/check.h"
 #include "base/mem.h"
 #include "proto/transport.h"
@@ -93,8 +95,19 @@ static void on_prepare(uv_prepare_t *prepare)
     arm_timer(wire);
 }
 
+/* A write to a connection that the peer has closed is an error code here, not the end of the
+ * process. A program that has a handler of its own keeps it. */
+static void ignore_broken_pipes(void)
+{
+    struct sigaction current;
+    if (sigaction(SIGPIPE, NULL, &current) == 0 && current.sa_handler == SIG_DFL) {
+        (void)signal(SIGPIPE, SIG_IGN);
+    }
+}
+
 struct wire_loop *wire_loop_new(uv_loop_t *loop)
 {
+    ignore_broken_pipes();
     struct wire_loop *wire = mem_zalloc(sizeof *wire);
     wire->uv = loop;
     list_init(&wire->tasks);

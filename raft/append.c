@@ -106,8 +106,7 @@ void raft_append_on_append(struct raft *raft, const struct raft_message *message
     }
     raft_index match = merge(raft, previous.index, entries, count);
     raft_index commit = message->append.commit;
-    raft_index limit = PLANTED(7) ? raft_log_last_index(&raft->log) : match;
-    raft_commit_to(raft, commit < limit ? commit : limit); /* R18 */
+    raft_commit_to(raft, commit < match ? commit : match); /* R18 */
     raft_append_acknowledge(raft, message->from, match);
 }
 
@@ -117,7 +116,10 @@ void raft_append_on_heartbeat(struct raft *raft, const struct raft_message *mess
         return;
     }
     raft_hear_leader(raft, message->from);
-    if (message->heartbeat.commit > raft_log_last_index(&raft->log)) {
+    raft_index last = raft_log_last_index(&raft->log);
+    if (PLANTED(7)) { /* commit what nobody has compared */
+        raft_commit_to(raft, message->heartbeat.commit < last ? message->heartbeat.commit : last);
+    } else if (message->heartbeat.commit > last) {
         /* The leader sends no more than this server has acknowledged to it in this very term. */
         raft->has_lost_log = true;
     } else {

@@ -85,6 +85,7 @@ void raft_commit_to(struct raft *raft, raft_index index);
 /* Append to the log and take notice of a member set. */
 void raft_append_entry(struct raft *raft, const struct raft_entry *entry);
 bool raft_disk_is_stalled(const struct raft *raft);
+bool raft_has_unsaved(const struct raft *raft); /* something that is in no batch yet */
 
 /* role.c: the only places where the role changes. */
 void raft_become_follower(struct raft *raft, raft_term term, raft_id leader);

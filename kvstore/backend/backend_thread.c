@@ -59,6 +59,7 @@ struct backend_thread {
     uint64_t sequence;
     struct backend_position applied;
     struct backend_position durable;
+    struct backend_position restored; /* by the restore under way */
 };
 
 static uint64_t ms_to_ns(uint64_t ms)
@@ -106,9 +107,8 @@ static uint32_t collect(struct backend_thread *thread, struct backend_batch ***r
     uint64_t bytes = 0;
     list_foreach (item, &thread->waiting) {
         struct job *job = container_of(item, struct job, link);
-        bool fits = bytes == 0 ||
-                    bytes + backend_batch_bytes(job->batch) <= thread->options.batch_bytes_max;
-        if (job->type != JOB_BATCH || !fits) {
+        if (job->type != JOB_BATCH || (bytes > 0 && bytes + backend_batch_bytes(job->batch) >
+                                                        thread->options.batch_bytes_max)) {
             break;
         }
         if ((count & (count + 1)) == 0) { /* grow at 0, 1, 3, 7, ... */
@@ -204,6 +204,7 @@ static int run_restore_step(struct backend_thread *thread, struct job *job, stru
     switch (job->type) {
     case JOB_RESTORE_START:
         thread->is_restore_failed = false;
+        thread->restored = (struct backend_position){0, 0};
         return backend_restore_start(thread->backend, err);
     case JOB_RESTORE_BATCH:
         return backend_restore_write(thread->backend, &job->batch, 1, err);
@@ -222,8 +223,7 @@ static void restore(struct backend_thread *thread, struct job *job)
         return;
     }
     if (job->batch != NULL && job->batch->has_applied) {
-        /* Known to be the position once finish succeeds. */
-        thread->applied = job->batch->applied;
+        thread->restored = job->batch->applied;
     }
     uint64_t started = clock_monotonic_ns();
     struct err err;
@@ -238,7 +238,8 @@ static void restore(struct backend_thread *thread, struct job *job)
         return;
     }
     if (job->type == JOB_RESTORE_FINISH) {
-        thread->durable = thread->applied;
+        thread->applied = thread->restored;
+        thread->durable = thread->restored;
         thread->has_unsynced = false;
         thread->unsynced_bytes = 0;
         post(thread, BACKEND_DONE_RESTORE, 0, NULL, started);

@@ -150,7 +150,10 @@ static int open_all(struct lmdb *lmdb, struct err *err)
         return rc;
     }
     lmdb->stored = lmdb->view_applied;
-    return 0;
+    /* After a killed process the newest commits may be in the page cache only. What is found at the
+     * start is reported as durable, so it must be. */
+    struct backend_position durable;
+    return lmdb_sync(&lmdb->base, &durable, err);
 }
 
 int backend_lmdb_open(const struct backend_lmdb_options *options, struct backend **ret_backend,

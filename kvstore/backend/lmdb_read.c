@@ -88,7 +88,7 @@ static int decode_revision(struct bytes key, struct bytes stored, struct backend
     if (!record_parse_revision_key(key, &ret_record->revision)) {
         return err_set(err, ERR_CORRUPT, "a key among the revisions is damaged");
     }
-    if (!record_decode(key, stored, &ret_record->is_tombstone, &ret_record->value)) {
+    if (!stored_record_decode(key, stored, &ret_record->is_tombstone, &ret_record->value)) {
         return record_corrupt(ret_record->revision, err);
     }
     return 0;
@@ -163,7 +163,7 @@ int lmdb_meta_get(struct backend *backend, struct bytes meta_key, struct bytes *
     }
     struct bytes value;
     bool is_tombstone;
-    if (!record_decode(record_key_bytes(&name), lmdb_bytes(stored), &is_tombstone, &value)) {
+    if (!stored_record_decode(record_key_bytes(&name), lmdb_bytes(stored), &is_tombstone, &value)) {
         return record_meta_corrupt(meta_key, err);
     }
     *ret_value = value;
@@ -200,7 +200,8 @@ int lmdb_meta_scan(struct backend *backend, struct bytes prefix, struct bytes af
         struct backend_meta *entry = &ret_entries[count];
         bool is_tombstone;
         entry->key = bytes_make((const uint8_t *)key.mv_data + 1, key.mv_size - 1);
-        if (!record_decode(lmdb_bytes(key), lmdb_bytes(stored), &is_tombstone, &entry->value)) {
+        if (!stored_record_decode(lmdb_bytes(key), lmdb_bytes(stored), &is_tombstone,
+                                  &entry->value)) {
             return record_meta_corrupt(entry->key, err);
         }
         count++;

@@ -104,13 +104,13 @@ static int decode(struct bytes key, struct bytes stored, struct backend_item *re
         if (!record_parse_revision_key(key, &record->revision)) {
             return err_set(err, ERR_CORRUPT, "a key among the revisions is damaged");
         }
-        return record_decode(key, stored, &record->is_tombstone, &record->value)
+        return stored_record_decode(key, stored, &record->is_tombstone, &record->value)
                    ? 0
                    : record_corrupt(record->revision, err);
     }
     bool is_tombstone;
     ret_item->meta.key = bytes_make(key.data + 1, key.size - 1);
-    return record_decode(key, stored, &is_tombstone, &ret_item->meta.value)
+    return stored_record_decode(key, stored, &is_tombstone, &ret_item->meta.value)
                ? 0
                : record_meta_corrupt(ret_item->meta.key, err);
 }

@@ -53,7 +53,7 @@ int lmdb_read_position(struct lmdb_store *store, MDB_txn *txn, struct backend_po
     }
     struct bytes value;
     bool is_tombstone;
-    if (!record_decode(record_key_bytes(&name), lmdb_bytes(stored), &is_tombstone, &value) ||
+    if (!stored_record_decode(record_key_bytes(&name), lmdb_bytes(stored), &is_tombstone, &value) ||
         !record_decode_position(value, ret)) {
         return err_set(err, ERR_CORRUPT, "the stored applied position is damaged");
     }
@@ -71,7 +71,8 @@ static int check_format(struct lmdb_store *store, MDB_txn *txn, struct err *err)
     if (rc == 0) {
         struct bytes value;
         bool is_tombstone;
-        if (!record_decode(record_key_bytes(&name), lmdb_bytes(stored), &is_tombstone, &value)) {
+        if (!stored_record_decode(record_key_bytes(&name), lmdb_bytes(stored), &is_tombstone,
+                                  &value)) {
             return err_set(err, ERR_CORRUPT, "the store's format name is damaged");
         }
         return bytes_equal(value, format_name)
@@ -89,7 +90,7 @@ static int check_format(struct lmdb_store *store, MDB_txn *txn, struct err *err)
     }
     uint8_t value[64];
     CHECK(sizeof value >= RECORD_HEADER_SIZE + format_name.size);
-    record_encode(value, record_key_bytes(&name), false, format_name);
+    stored_record_encode(value, record_key_bytes(&name), false, format_name);
     MDB_val data = {RECORD_HEADER_SIZE + format_name.size, value};
     rc = mdb_put(txn, store->dbi, &key, &data, 0);
     return rc == 0 ? 0 : lmdb_error(err, rc, "write the store's format");
@@ -171,11 +172,11 @@ static int open_env(struct lmdb *lmdb, struct lmdb_store *store, const char *nam
     flags |=
         MDB_NOSUBDIR | MDB_NOTLS | (lmdb->options.is_unsafe_no_sync ? MDB_NOSYNC : MDB_NOMETASYNC);
     rc = mdb_env_open(store->env, path, flags, 0600);
+    (void)unlink(lock_path); /* mapped; the name is not needed, and without it nothing goes stale */
     if (rc != 0) {
         (void)lmdb_error(err, rc, "open the store");
         return err == NULL ? (rc > 0 ? -rc : ERR_CORRUPT) : err_prefix(err, "'%s'", path);
     }
-    (void)unlink(lock_path); /* mapped; the name is not needed, and without it nothing goes stale */
     MDB_stat stat;
     CHECK(mdb_env_stat(store->env, &stat) == 0);
     store->page_size = stat.ms_psize;

@@ -43,7 +43,7 @@ static int put_record(struct lmdb_store *store, MDB_txn *txn, struct bytes name,
         rc = mdb_put(txn, store->dbi, &key, &data, MDB_RESERVE); /* not the newest: replay */
     }
     if (rc == 0) {
-        record_encode(data.mv_data, name, is_tombstone, value);
+        stored_record_encode(data.mv_data, name, is_tombstone, value);
     }
     return rc;
 }

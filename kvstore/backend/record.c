@@ -72,7 +72,7 @@ static uint32_t checksum(struct bytes key, uint8_t flags, struct bytes value)
     return crc32c(crc32c(crc32c(0, key.data, key.size), &flags, 1), value.data, value.size);
 }
 
-void record_encode(uint8_t *to, struct bytes key, bool is_tombstone, struct bytes value)
+void stored_record_encode(uint8_t *to, struct bytes key, bool is_tombstone, struct bytes value)
 {
     uint8_t flags = is_tombstone ? FLAG_TOMBSTONE : 0;
     uint32_t crc = checksum(key, flags, value);
@@ -85,8 +85,8 @@ void record_encode(uint8_t *to, struct bytes key, bool is_tombstone, struct byte
     }
 }
 
-bool record_decode(struct bytes key, struct bytes stored, bool *ret_is_tombstone,
-                   struct bytes *ret_value)
+bool stored_record_decode(struct bytes key, struct bytes stored, bool *ret_is_tombstone,
+                          struct bytes *ret_value)
 {
     if (stored.size < RECORD_HEADER_SIZE) {
         return false;

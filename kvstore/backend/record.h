@@ -39,10 +39,10 @@ static inline struct bytes record_key_bytes(const struct record_key *key)
 bool record_parse_revision_key(struct bytes key, struct backend_revision *ret_revision);
 
 /* Fill to (RECORD_HEADER_SIZE + value.size bytes). */
-void record_encode(uint8_t *to, struct bytes key, bool is_tombstone, struct bytes value);
+void stored_record_encode(uint8_t *to, struct bytes key, bool is_tombstone, struct bytes value);
 /* Verify stored against its key. False: corrupt. */
-bool record_decode(struct bytes key, struct bytes stored, bool *ret_is_tombstone,
-                   struct bytes *ret_value);
+bool stored_record_decode(struct bytes key, struct bytes stored, bool *ret_is_tombstone,
+                          struct bytes *ret_value);
 
 void record_encode_position(struct backend_position position, uint8_t to[16]);
 bool record_decode_position(struct bytes value, struct backend_position *ret_position);

@@ -1,6 +1,7 @@
-/* metric_table.h - every metric family: names, types, labels and buckets are etcd 3.7's, so that its
- * dashboards and alert rules work unchanged; kvd_* are ours. Buckets: first, factor, count (a family
- * without buckets says 0, 0, 0). Sources: etcd's server/ and pkg/ registrations; etcd-api appendix A. */
+/* metric_table.h - every metric family: names, types, labels and buckets are etcd 3.7's, so that
+ * its dashboards and alert rules work unchanged; kvd_* are ours. Buckets: first, factor, count (a
+ * family without buckets says 0, 0, 0). Sources: etcd's server/ and pkg/ registrations; etcd-api
+ * appendix A. */
 #ifndef KVSTORE_SERVER_METRIC_TABLE_H
 #define KVSTORE_SERVER_METRIC_TABLE_H
 

@@ -49,6 +49,8 @@ struct wal_options {
     /* Set if the backend's content came from a peer's snapshot (not by applying) and the process
      * may have died before that snapshot was recorded here: the log then continues from it. */
     const struct raft_snapshot_meta *installed;
+
+    uint64_t (*clock_ns)(void); /* for the durations in wal_stats; NULL: they stay 0 */
 };
 
 /* What was read back. Free with wal_recovered_deinit(). */
@@ -67,8 +69,11 @@ void wal_recovered_deinit(struct wal_recovered *recovered);
 /* The unit of durability: what one raft_take_ready() asks for. */
 struct wal_batch;
 
-/* Copies everything; entry data is referenced. hard_state and snapshot may be NULL. Entries follow
- * each other; the first replaces the log from its index on, and is at most the log's end + 1. */
+/* The sequence is the caller's; it may repeat for what Raft did not ask for (a compaction's
+ * snapshot record). A snapshot record keeps the entries after it if the log has its last entry with
+ * that term, else the log starts anew behind it. Copies everything; entry data is referenced.
+ * hard_state and snapshot may be NULL. Entries follow each other; the first replaces the log from
+ * its index on, and is at most the log's end + 1. */
 struct wal_batch *wal_batch_new(uint64_t sequence, const struct raft_hard_state *hard_state,
                                 const struct raft_snapshot_meta *snapshot,
                                 const struct raft_entry *entries, uint32_t entry_count);
@@ -115,6 +120,8 @@ struct wal_stats {
     raft_index last_index; /* 0: no entries */
     uint64_t written_bytes;
     uint64_t sync_count;
+    uint64_t write_ns; /* spent in all writes and syncs of batches */
+    uint64_t sync_ns;
 };
 struct wal_stats wal_stats(const struct wal *wal);
 

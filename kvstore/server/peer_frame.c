@@ -1,0 +1,59 @@
+#include <string.h>
+
+#include "kvstore/server/peers.h"
+
+enum { FRAME_HEAD_BYTES = 5, HELLO_VERSION = 1, HELLO_BYTES = 25 };
+
+static uint64_t read_u64(const uint8_t *data)
+{
+    uint64_t value = 0;
+    for (unsigned i = 0; i < 8; i++) {
+        value |= (uint64_t)data[i] << (8 * i);
+    }
+    return value;
+}
+
+static void append_u64(struct buf *out, uint64_t value)
+{
+    for (unsigned i = 0; i < 8; i++) {
+        buf_append_u8(out, (uint8_t)(value >> (8 * i)));
+    }
+}
+
+void peer_hello_encode(struct buf *out, uint64_t cluster_id, raft_id from, raft_id to)
+{
+    static const uint8_t head[] = {HELLO_BYTES, 0, 0, 0, PEER_FRAME_HELLO, HELLO_VERSION};
+    buf_append(out, head, sizeof head);
+    append_u64(out, cluster_id);
+    append_u64(out, from);
+    append_u64(out, to);
+}
+
+int peer_hello_decode(struct bytes payload, struct peer_hello *ret)
+{
+    if (payload.size < HELLO_BYTES || payload.data[0] != HELLO_VERSION) {
+        return ERR_MALFORMED;
+    }
+    *ret = (struct peer_hello){.cluster_id = read_u64(payload.data + 1),
+                               .from = read_u64(payload.data + 9),
+                               .to = read_u64(payload.data + 17)};
+    return 0;
+}
+
+int peer_frame_next(struct bytes *input, enum peer_frame *ret_kind, struct bytes *ret_payload)
+{
+    if (input->size < FRAME_HEAD_BYTES) {
+        return ERR_MALFORMED;
+    }
+    const uint8_t *data = input->data;
+    size_t size =
+        (size_t)data[0] | (size_t)data[1] << 8 | (size_t)data[2] << 16 | (size_t)data[3] << 24;
+    if (size > input->size - FRAME_HEAD_BYTES || data[4] < PEER_FRAME_HELLO ||
+        data[4] > PEER_FRAME_NODE) {
+        return ERR_MALFORMED;
+    }
+    *ret_kind = (enum peer_frame)data[4];
+    *ret_payload = bytes_make(data + FRAME_HEAD_BYTES, size);
+    *input = bytes_make(data + FRAME_HEAD_BYTES + size, input->size - FRAME_HEAD_BYTES - size);
+    return 0;
+}

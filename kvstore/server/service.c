@@ -1,0 +1,266 @@
+#include "kvstore/server/service.h"
+
+#include <openssl/rand.h>
+
+#include "base/check.h"
+#include "base/mem.h"
+
+#define UNARY(service, method, number)                                                             \
+    {                                                                                              \
+        .path = "/etcdserverpb." service "/" method, .id = (number)                                \
+    }
+
+const struct grpc_method service_methods[] = {
+    UNARY("KV", "Range", NODE_RANGE),
+    {.path = "/etcdserverpb.KV/RangeStream", .server_stream = true, .id = NODE_RANGE_STREAM},
+    UNARY("KV", "Put", NODE_PUT),
+    UNARY("KV", "DeleteRange", NODE_DELETE_RANGE),
+    UNARY("KV", "Txn", NODE_TXN),
+    UNARY("KV", "Compact", NODE_COMPACT),
+    {.path = "/etcdserverpb.Watch/Watch",
+     .client_stream = true,
+     .server_stream = true,
+     .id = SERVICE_WATCH},
+    UNARY("Lease", "LeaseGrant", NODE_LEASE_GRANT),
+    UNARY("Lease", "LeaseRevoke", NODE_LEASE_REVOKE),
+    {.path = "/etcdserverpb.Lease/LeaseKeepAlive",
+     .client_stream = true,
+     .server_stream = true,
+     .id = SERVICE_LEASE_KEEP_ALIVE},
+    UNARY("Lease", "LeaseTimeToLive", NODE_LEASE_TIME_TO_LIVE),
+    UNARY("Lease", "LeaseLeases", NODE_LEASE_LEASES),
+    UNARY("Cluster", "MemberAdd", NODE_MEMBER_ADD),
+    UNARY("Cluster", "MemberRemove", NODE_MEMBER_REMOVE),
+    UNARY("Cluster", "MemberUpdate", NODE_MEMBER_UPDATE),
+    UNARY("Cluster", "MemberList", NODE_MEMBER_LIST),
+    UNARY("Cluster", "MemberPromote", NODE_MEMBER_PROMOTE),
+    UNARY("Maintenance", "Alarm", NODE_ALARM),
+    UNARY("Maintenance", "Status", NODE_STATUS),
+    UNARY("Maintenance", "Hash", NODE_HASH),
+    UNARY("Maintenance", "HashKV", NODE_HASH_KV),
+    UNARY("Maintenance", "MoveLeader", NODE_MOVE_LEADER),
+    UNARY("Maintenance", "Defragment", SERVICE_DEFRAGMENT),
+    {.path = "/etcdserverpb.Maintenance/Snapshot", .server_stream = true, .id = SERVICE_SNAPSHOT},
+    {.path = "/grpc.health.v1.Health/Check", .id = SERVICE_HEALTH_CHECK},
+    {.path = "/grpc.health.v1.Health/Watch", .server_stream = true, .id = SERVICE_HEALTH_WATCH},
+};
+const size_t service_method_count = sizeof service_methods / sizeof service_methods[0];
+
+/* A unary call, or a RangeStream, under way in the core. */
+struct unary_call {
+    struct core_call core_call;
+    struct grpc_call *call; /* NULL: the client has gone */
+    uint8_t body[];
+};
+
+void service_init(struct service *service, struct core *core, struct metrics *metrics)
+{
+    *service = (struct service){.core = core, .metrics = metrics};
+    list_init(&service->watch_streams);
+    list_init(&service->keep_alives);
+    list_init(&service->snapshots);
+    service->counters = service_counters_new(metrics);
+}
+
+void service_deinit(struct service *service)
+{
+    mem_free(service->counters);
+}
+
+void service_fail(struct grpc_call *call, enum etcd_error error)
+{
+    service_finish(call, (enum grpc_status)etcd_error_grpc_code(error), etcd_error_text(error));
+}
+
+bool service_lacks_leader(struct grpc_call *call)
+{
+    struct service *service = grpc_call_context(call);
+    struct bytes wants = grpc_call_metadata(call, "hasleader");
+    if (!bytes_equal(wants, BYTES_LITERAL("true")) || node_leader(core_node(service->core)) != 0) {
+        return false;
+    }
+    service_fail(call, ETCD_NO_LEADER);
+    return true;
+}
+
+static void on_reply(struct core_call *core_call, const struct node_reply *reply)
+{
+    struct unary_call *unary = container_of(core_call, struct unary_call, core_call);
+    struct grpc_call *call = unary->call;
+    if (call != NULL) {
+        if (reply->status != ETCD_OK) {
+            service_fail(call, reply->status);
+        } else {
+            service_send(call, reply->body);
+            if (!reply->more) {
+                service_finish(call, GRPC_OK, NULL);
+            } else if (grpc_call_is_writable(call)) {
+                struct service *service = grpc_call_context(call);
+                core_resume(service->core, core_call);
+            }
+        }
+    }
+    if (!reply->more) {
+        mem_free(unary);
+    }
+}
+
+static uint64_t fresh_id(void)
+{
+    uint64_t id = 0;
+    int ok = RAND_bytes((unsigned char *)&id, sizeof id);
+    CHECK(ok == 1); /* ids would collide */
+    id &= INT64_MAX;
+    return id == 0 ? 1 : id;
+}
+
+static void start_unary(struct grpc_call *call, enum node_method method, struct bytes body)
+{
+    struct service *service = grpc_call_context(call);
+    struct unary_call *unary = mem_alloc(sizeof *unary + body.size);
+    unary->call = call;
+    unary->core_call = (struct core_call){
+        .method = method, .body = bytes_make(unary->body, body.size), .on_reply = on_reply};
+    if (method == NODE_LEASE_GRANT || method == NODE_MEMBER_ADD) {
+        unary->core_call.fresh_id = fresh_id();
+    }
+    if (body.size > 0) {
+        memcpy(unary->body, body.data, body.size);
+    }
+    grpc_call_set_data(call, unary);
+    core_submit(service->core, &unary->core_call);
+}
+
+static void cancel_unary(struct grpc_call *call)
+{
+    struct service *service = grpc_call_context(call);
+    struct unary_call *unary = grpc_call_data(call);
+    if (unary == NULL) {
+        return;
+    }
+    grpc_call_set_data(call, NULL);
+    unary->call = NULL;
+    core_abandon(service->core, &unary->core_call);
+}
+
+/* HealthCheckResponse{status: SERVING}: the one service is "". */
+static void answer_health(struct grpc_call *call, bool is_watch)
+{
+    static const uint8_t serving[] = {0x08, 0x01};
+    service_send(call, bytes_make(serving, sizeof serving));
+    if (!is_watch) {
+        service_finish(call, GRPC_OK, NULL);
+    }
+}
+
+static void on_call_start(struct grpc_call *call)
+{
+    struct service *service = grpc_call_context(call);
+    service_count_start(call);
+    if (service->is_stopping) {
+        service_fail(call, ETCD_STOPPED);
+        return;
+    }
+    if (service_lacks_leader(call)) {
+        return;
+    }
+    switch (grpc_call_method(call)->id) {
+    case SERVICE_WATCH:
+        watch_service_start(call);
+        break;
+    case SERVICE_LEASE_KEEP_ALIVE:
+        lease_service_start(call);
+        break;
+    default:
+        break;
+    }
+}
+
+static void on_message(struct grpc_call *call, const struct grpc_message *message)
+{
+    int id = grpc_call_method(call)->id;
+    service_count_received(call);
+    switch (id) {
+    case SERVICE_WATCH:
+        watch_service_message(call, message->raw);
+        break;
+    case SERVICE_LEASE_KEEP_ALIVE:
+        lease_service_message(call, message->raw);
+        break;
+    case SERVICE_SNAPSHOT:
+        maintenance_service_snapshot(call);
+        break;
+    case SERVICE_DEFRAGMENT:
+        maintenance_service_defragment(call);
+        break;
+    case SERVICE_HEALTH_CHECK:
+    case SERVICE_HEALTH_WATCH:
+        answer_health(call, id == SERVICE_HEALTH_WATCH);
+        break;
+    default:
+        start_unary(call, (enum node_method)id, message->raw);
+        break;
+    }
+}
+
+static void on_half_close(struct grpc_call *call)
+{
+    if (grpc_call_method(call)->id == SERVICE_WATCH) {
+        watch_service_half_close(call);
+    } else if (grpc_call_method(call)->id == SERVICE_LEASE_KEEP_ALIVE) {
+        lease_service_half_close(call);
+    }
+}
+
+static void on_cancel(struct grpc_call *call, enum grpc_status reason)
+{
+    service_count_end(call, reason);
+    switch (grpc_call_method(call)->id) {
+    case SERVICE_WATCH:
+        watch_service_cancel(call);
+        break;
+    case SERVICE_LEASE_KEEP_ALIVE:
+        lease_service_cancel(call);
+        break;
+    case SERVICE_SNAPSHOT:
+        maintenance_service_snapshot_cancel(call);
+        break;
+    case SERVICE_DEFRAGMENT:
+    case SERVICE_HEALTH_CHECK:
+    case SERVICE_HEALTH_WATCH:
+        break;
+    default:
+        cancel_unary(call);
+        break;
+    }
+}
+
+static void on_writable(struct grpc_call *call)
+{
+    struct service *service = grpc_call_context(call);
+    switch (grpc_call_method(call)->id) {
+    case SERVICE_WATCH:
+        watch_service_writable(call);
+        break;
+    case SERVICE_SNAPSHOT:
+        maintenance_service_snapshot_writable(call);
+        break;
+    case NODE_RANGE_STREAM: {
+        struct unary_call *unary = grpc_call_data(call);
+        if (unary != NULL) {
+            core_resume(service->core, &unary->core_call);
+        }
+        break;
+    }
+    default:
+        break;
+    }
+}
+
+const struct grpc_handler service_handler = {
+    .on_call_start = on_call_start,
+    .on_message = on_message,
+    .on_half_close = on_half_close,
+    .on_cancel = on_cancel,
+    .on_writable = on_writable,
+};

@@ -1,0 +1,129 @@
+#include "base/check.h"
+#include "base/mem.h"
+#include "kvstore/server/service.h"
+#include "kvstore/watch/watch_hub.h"
+
+enum { TAKE_BYTES = 64 * 1024, LENGTH_BYTES = 4 };
+
+/* One Watch call of a client. */
+struct watch_call {
+    struct list link;
+    struct service *service;
+    struct grpc_call *call;
+    struct watch_stream *stream;
+    bool wants_leader;
+};
+
+static struct watch_call *data_of(struct grpc_call *call)
+{
+    return grpc_call_data(call);
+}
+
+void watch_service_start(struct grpc_call *call)
+{
+    struct service *service = grpc_call_context(call);
+    struct watch_call *watch = mem_zalloc(sizeof *watch);
+    watch->service = service;
+    watch->call = call;
+    watch->wants_leader = bytes_equal(grpc_call_metadata(call, "hasleader"), BYTES_LITERAL("true"));
+    struct kv *kv = node_kv(core_node(service->core));
+    watch->stream = watch_stream_new(kv_watch_hub(kv), watch);
+    list_push_back(&service->watch_streams, &watch->link);
+    grpc_call_set_data(call, watch);
+}
+
+static void watch_free(struct watch_call *watch)
+{
+    grpc_call_set_data(watch->call, NULL);
+    watch_stream_free(watch->stream);
+    list_remove(&watch->link);
+    mem_free(watch);
+}
+
+/* Move finished responses to the connection while it takes them. */
+static void pump(struct watch_call *watch)
+{
+    struct buf out = BUF_INIT;
+    while (grpc_call_is_writable(watch->call) && watch_stream_has_output(watch->stream)) {
+        buf_clear(&out);
+        (void)watch_stream_take(watch->stream, &out, TAKE_BYTES);
+        struct bytes rest = buf_bytes(&out);
+        while (rest.size >= LENGTH_BYTES) {
+            size_t size = (size_t)rest.data[0] << 24 | (size_t)rest.data[1] << 16 |
+                          (size_t)rest.data[2] << 8 | rest.data[3];
+            CHECK(size <= rest.size - LENGTH_BYTES);
+            service_send(watch->call, bytes_make(rest.data + LENGTH_BYTES, size));
+            rest = bytes_make(rest.data + LENGTH_BYTES + size, rest.size - LENGTH_BYTES - size);
+        }
+    }
+    buf_deinit(&out);
+}
+
+void watch_service_message(struct grpc_call *call, struct bytes message)
+{
+    struct watch_call *watch = data_of(call);
+    if (watch == NULL) {
+        return;
+    }
+    int code = watch_stream_request(watch->stream, message);
+    if (code == ERR_MALFORMED) {
+        watch_free(watch);
+        service_finish(call, GRPC_INVALID_ARGUMENT, "malformed watch request");
+        return;
+    }
+    if (code == ERR_BUSY) {
+        /* A client that asks and does not read its answers. */
+        watch_free(watch);
+        service_finish(call, GRPC_RESOURCE_EXHAUSTED, "too many watch requests unanswered");
+        return;
+    }
+    core_wake(watch->service->core);
+}
+
+void watch_service_ready(void *stream)
+{
+    struct watch_call *watch = stream;
+    pump(watch);
+}
+
+void watch_service_writable(struct grpc_call *call)
+{
+    struct watch_call *watch = data_of(call);
+    if (watch != NULL) {
+        pump(watch);
+        core_wake(watch->service->core); /* watchers that were blocked may go on */
+    }
+}
+
+/* etcd: the end of the client's requests ends the stream. */
+void watch_service_half_close(struct grpc_call *call)
+{
+    struct watch_call *watch = data_of(call);
+    if (watch != NULL) {
+        watch_free(watch);
+        service_finish(call, GRPC_OK, NULL);
+    }
+}
+
+void watch_service_cancel(struct grpc_call *call)
+{
+    struct watch_call *watch = data_of(call);
+    if (watch != NULL) {
+        watch_free(watch);
+    }
+}
+
+void service_on_leader(struct service *service, bool has_leader)
+{
+    if (has_leader) {
+        return;
+    }
+    list_foreach_safe (link, &service->watch_streams) {
+        struct watch_call *watch = container_of(link, struct watch_call, link);
+        if (watch->wants_leader) {
+            struct grpc_call *call = watch->call;
+            watch_free(watch);
+            service_fail(call, ETCD_NO_LEADER);
+        }
+    }
+}

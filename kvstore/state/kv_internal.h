@@ -1,0 +1,103 @@
+/* kv_internal.h - what the files of the state machine share. */
+#ifndef KVSTORE_STATE_KV_INTERNAL_H
+#define KVSTORE_STATE_KV_INTERNAL_H
+
+#include "base/arena.h"
+#include "kvstore/cluster/cluster.h"
+#include "kvstore/lease/lessor.h"
+#include "kvstore/mvcc/mvcc.h"
+#include "kvstore/mvcc/range.h"
+#include "kvstore/mvcc/request.h"
+#include "kvstore/state/alarms.h"
+#include "kvstore/state/kv.h"
+#include "kvstore/watch/watch_hub.h"
+
+struct kv {
+    struct kv_options options;
+    struct mvcc *mvcc;
+    struct lessor *lessor;
+    struct watch_hub *hub;
+    struct cluster *cluster;
+    struct alarms alarms;
+
+    uint64_t raft_term;
+    struct kv_position applied;
+    struct kv_position stored;
+    struct {
+        uint64_t sequence;
+        struct kv_position position;
+    } taken[64]; /* batches that are not stored yet, oldest first */
+    uint32_t taken_count;
+    uint64_t db_size_bytes; /* at the last look */
+
+    struct arena arena;          /* of one apply */
+    struct buf scratch;          /* of one apply */
+    enum etcd_error reply_error; /* of one apply: the state is right, its reply cannot be made */
+    struct kv_stats stats;
+};
+
+/* What an apply function gets: the request of one entry. reply is NULL where nobody waits. */
+struct kv_apply_context {
+    struct bytes request;
+    struct buf *reply;
+    struct kv_result *result; /* NULL with reply */
+};
+
+/* --- reply.c: the encoded parts of responses ---------------------------------------------- */
+
+/* Field 1 of every response. */
+void reply_header(const struct kv *kv, struct buf *out, int64_t revision);
+/* Inside a transaction only the revision is set. */
+void reply_inner_header(struct buf *out, int64_t revision);
+
+/* --- write.c: put, delete range, transactions ---------------------------------------------- */
+
+enum etcd_error apply_put(struct kv *kv, const struct kv_apply_context *context);
+enum etcd_error apply_delete_range(struct kv *kv, const struct kv_apply_context *context);
+enum etcd_error apply_txn(struct kv *kv, const struct kv_apply_context *context);
+enum etcd_error apply_compaction(struct kv *kv, const struct kv_apply_context *context);
+/* Delete the live entry and its lease's claim on it, inside a transaction. */
+void delete_entry(struct kv *kv, struct key_entry *entry);
+/* Close the transaction and tell the watchers. */
+void end_transaction(struct kv *kv);
+
+/* --- compare.c ------------------------------------------------------------------------------ */
+
+/* Evaluate all compares, those of the nested transactions on the chosen path too, against the
+ * present state. */
+enum etcd_error evaluate_compares(struct kv *kv, struct txn_request *txn);
+
+/* --- lease_apply.c -------------------------------------------------------------------------- */
+
+enum etcd_error apply_lease_grant(struct kv *kv, const struct kv_apply_context *context);
+enum etcd_error apply_lease_revoke(struct kv *kv, const struct kv_apply_context *context);
+enum etcd_error apply_lease_revoke_many(struct kv *kv, const struct kv_apply_context *context);
+enum etcd_error apply_lease_checkpoint(struct kv *kv, const struct kv_apply_context *context);
+MUST_USE int restore_leases(struct kv *kv, struct backend *backend, struct err *err);
+
+/* --- alarm_apply.c -------------------------------------------------------------------------- */
+
+enum etcd_error apply_alarm(struct kv *kv, const struct kv_apply_context *context);
+MUST_USE int restore_alarms(struct kv *kv, struct backend *backend, struct err *err);
+
+/* --- member_apply.c ------------------------------------------------------------------------- */
+
+enum etcd_error apply_member_attributes(struct kv *kv, const struct kv_apply_context *context);
+enum etcd_error apply_cluster_version(struct kv *kv, const struct kv_apply_context *context);
+
+/* --- check.c -------------------------------------------------------------------------------- */
+
+enum etcd_error check_range_request(const struct range_request *request);
+enum etcd_error check_put_request(const struct put_request *request);
+enum etcd_error check_delete_request(const struct delete_request *request);
+enum etcd_error check_txn_request(const struct txn_request *request, uint32_t ops_max,
+                                  struct arena *arena);
+/* Rules about keys that one branch touches twice; kvstore/state/duplicate.c. */
+enum etcd_error check_duplicate_keys(const struct txn_request *request, struct arena *arena);
+/* Bytes that a put would add to the store, as the quota counts them; nested ones too. */
+uint64_t put_cost(const struct put_request *request);
+uint64_t txn_cost(const struct txn_request *request);
+
+enum etcd_error error_from_range(enum range_status status);
+
+#endif

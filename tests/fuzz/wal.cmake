@@ -1,0 +1,1 @@
+coracle_fuzz_target(fuzz_wal SOURCES fuzz_wal.c LINK raft_wal_format)

@@ -1,0 +1,206 @@
+#include "tests/unit/kvstore/kv_world.h"
+
+#include "base/mem.h"
+
+static struct kv *make_kv(struct backend *backend)
+{
+    struct kv *kv = kv_new(&(struct kv_options){
+        .backend = backend, .cluster_id = WORLD_CLUSTER, .member_id = WORLD_MEMBER});
+    struct err err;
+    assert_int_equal(kv_restore(kv, backend, &err), 0);
+    kv_set_term(kv, WORLD_TERM);
+    return kv;
+}
+
+struct kv_world *world_new(void)
+{
+    struct kv_world *world = mem_zalloc(sizeof *world);
+    world->backend = backend_memory_new();
+    world->kv = make_kv(world->backend);
+    return world;
+}
+
+void world_free(struct kv_world *world)
+{
+    kv_check(world->kv);
+    kv_free(world->kv);
+    backend_close(world->backend);
+    kv_result_deinit(&world->result);
+    buf_deinit(&world->request);
+    mem_free(world);
+}
+
+enum etcd_error world_apply(struct kv_world *world, enum kv_op op)
+{
+    struct buf entry = BUF_INIT;
+    struct kv_entry_header header = {.request_id = world->index + 1};
+    kv_entry_encode(&entry, &header, op, buf_bytes(&world->request));
+    world->index += 1;
+    kv_result_clear(&world->result);
+    kv_apply(world->kv, (struct kv_position){world->index, 1}, buf_bytes(&entry), &world->result);
+    buf_deinit(&entry);
+    assert_int_equal(kv_failure(world->kv, NULL), 0);
+    return world->result.status;
+}
+
+void world_store(struct kv_world *world)
+{
+    uint64_t sequence;
+    struct err err;
+    struct backend_batch *batch = kv_take_batch(world->kv, &sequence);
+    if (batch == NULL) {
+        return;
+    }
+    assert_int_equal(backend_commit(world->backend, &batch, 1, &err), 0);
+    backend_batch_free(batch);
+    assert_int_equal(kv_on_stored(world->kv, sequence, &err), 0);
+}
+
+void world_settle(struct kv_world *world)
+{
+    while (kv_step(world->kv, (struct kv_budget){.items = 16})) {
+        world_store(world);
+    }
+    world_store(world);
+    assert_int_equal(kv_failure(world->kv, NULL), 0);
+}
+
+void world_restart(struct kv_world *world)
+{
+    world_store(world);
+    kv_check(world->kv);
+    kv_free(world->kv);
+    world->kv = make_kv(world->backend);
+    kv_check(world->kv);
+    assert_int_equal(kv_applied(world->kv).index, world->index);
+}
+
+enum etcd_error world_read(struct kv_world *world, enum kv_op op, uint32_t slice)
+{
+    kv_result_clear(&world->result);
+    struct kv_budget budget = {.items = slice};
+    struct kv_read *read =
+        kv_read_now(world->kv, op, buf_bytes(&world->request), budget, &world->result);
+    if (read != NULL) {
+        while (kv_read_step(read, budget, &world->result) == KV_READ_MORE) {
+        }
+        kv_read_free(read);
+    }
+    assert_int_equal(kv_failure(world->kv, NULL), 0);
+    return world->result.status;
+}
+
+void world_put_request(struct kv_world *world, const char *key, const char *value, int64_t lease)
+{
+    buf_clear(&world->request);
+    pb_put_text(&world->request, 1, key);
+    pb_put_text(&world->request, 2, value);
+    pb_put_i64(&world->request, 3, lease);
+}
+
+void world_range_request(struct kv_world *world, const char *key, struct bytes range_end)
+{
+    buf_clear(&world->request);
+    pb_put_text(&world->request, 1, key);
+    pb_put_bytes(&world->request, 2, range_end);
+}
+
+void world_delete_request(struct kv_world *world, const char *key, struct bytes range_end)
+{
+    world_range_request(world, key, range_end); /* the same two fields */
+}
+
+void world_number_request(struct kv_world *world, uint32_t field, int64_t value)
+{
+    buf_clear(&world->request);
+    pb_put_i64(&world->request, field, value);
+}
+
+int64_t world_put(struct kv_world *world, const char *key, const char *value)
+{
+    return world_put_leased(world, key, value, 0);
+}
+
+int64_t world_put_leased(struct kv_world *world, const char *key, const char *value, int64_t lease)
+{
+    world_put_request(world, key, value, lease);
+    assert_int_equal(world_apply(world, KV_OP_PUT), ETCD_OK);
+    Etcdserverpb__PutResponse *response = world_put_response(world);
+    int64_t revision = response->header->revision;
+    world_free_message(response);
+    assert_int_equal(revision, kv_revision(world->kv));
+    return revision;
+}
+
+int64_t world_delete(struct kv_world *world, const char *key, const char *range_end)
+{
+    world_delete_request(world, key,
+                         range_end == NULL ? (struct bytes){NULL, 0} : bytes_from_text(range_end));
+    assert_int_equal(world_apply(world, KV_OP_DELETE_RANGE), ETCD_OK);
+    Etcdserverpb__DeleteRangeResponse *response = world_delete_response(world);
+    int64_t deleted = response->deleted;
+    world_free_message(response);
+    return deleted;
+}
+
+enum etcd_error world_compact(struct kv_world *world, int64_t revision)
+{
+    world_number_request(world, 1, revision);
+    return world_apply(world, KV_OP_COMPACTION);
+}
+
+enum etcd_error world_grant(struct kv_world *world, int64_t id, int64_t ttl_s)
+{
+    buf_clear(&world->request);
+    pb_put_i64(&world->request, 1, ttl_s);
+    pb_put_i64(&world->request, 2, id);
+    return world_apply(world, KV_OP_LEASE_GRANT);
+}
+
+const char *world_get(struct kv_world *world, const char *key)
+{
+    static char value[256];
+    world_range_request(world, key, (struct bytes){NULL, 0});
+    assert_int_equal(world_read(world, KV_OP_RANGE, 0), ETCD_OK);
+    Etcdserverpb__RangeResponse *response = world_range_response(world);
+    bool found = response->n_kvs == 1;
+    if (found) {
+        assert_true(response->kvs[0]->value.len < sizeof value);
+        memcpy(value, response->kvs[0]->value.data, response->kvs[0]->value.len);
+        value[response->kvs[0]->value.len] = 0;
+    }
+    world_free_message(response);
+    return found ? value : NULL;
+}
+
+uint32_t world_hash(struct kv_world *world, int64_t revision)
+{
+    world_number_request(world, 1, revision);
+    assert_int_equal(world_read(world, KV_OP_HASH_KV, 3), ETCD_OK);
+    struct bytes reply = buf_bytes(&world->result.reply);
+    Etcdserverpb__HashKVResponse *response =
+        etcdserverpb__hash_kvresponse__unpack(NULL, reply.size, reply.data);
+    assert_non_null(response);
+    uint32_t hash = response->hash;
+    world_free_message(response);
+    return hash;
+}
+
+#define DECODER(name, type, function)                                                              \
+    type *name(const struct kv_world *world)                                                       \
+    {                                                                                              \
+        struct bytes reply = buf_bytes(&world->result.reply);                                      \
+        type *response = function(NULL, reply.size, reply.data);                                   \
+        assert_non_null(response);                                                                 \
+        assert_non_null(response->header);                                                         \
+        assert_int_equal(response->header->cluster_id, WORLD_CLUSTER);                             \
+        assert_int_equal(response->header->member_id, WORLD_MEMBER);                               \
+        assert_int_equal(response->header->raft_term, WORLD_TERM);                                 \
+        return response;                                                                           \
+    }
+
+DECODER(world_range_response, Etcdserverpb__RangeResponse, etcdserverpb__range_response__unpack)
+DECODER(world_put_response, Etcdserverpb__PutResponse, etcdserverpb__put_response__unpack)
+DECODER(world_delete_response, Etcdserverpb__DeleteRangeResponse,
+        etcdserverpb__delete_range_response__unpack)
+DECODER(world_txn_response, Etcdserverpb__TxnResponse, etcdserverpb__txn_response__unpack)
