@@ -150,9 +150,9 @@ static json_t *refuse_resource(struct call *call, const struct rbac_question *qu
                          ? mem_strdup(question->resource)
                          : mem_printf("%s/%s", question->resource, question->subresource);
     CLEANUP(free)
-    char *where =
-        *question->namespace == '\0' ? mem_strdup("at the cluster scope")
-                                     : mem_printf("in the namespace \"%s\"", question->namespace);
+    char *where = *question->namespace == '\0'
+                      ? mem_strdup("at the cluster scope")
+                      : mem_printf("in the namespace \"%s\"", question->namespace);
     return status_forbidden(&subject,
                             "User \"%s\" cannot %s resource \"%s\" in API group \"%s\" %s",
                             call->user_name, question->verb, resource, question->group, where);

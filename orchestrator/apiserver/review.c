@@ -142,12 +142,11 @@ static void account_found(void *context, const struct registry_reply *reply)
     const char *name = object_name(reply->body);
     CLEANUP(free) char *subject = mem_printf("system:serviceaccount:%s:%s", namespace, name);
     CLEANUP(json)
-    json_t *claims =
-        json_pack("{s:s, s:s, s:[s], s:I, s:I, s:I, s:{s:s, s:{s:s, s:s}}}", "iss", TOKEN_ISSUER,
-                  "sub", subject, "aud", TOKEN_ISSUER, "iat", (json_int_t)now_s, "nbf",
-                  (json_int_t)now_s, "exp", (json_int_t)(now_s + length_s), "kubernetes.io",
-                  "namespace", namespace, "serviceaccount", "name", name, "uid",
-                  object_uid(reply->body));
+    json_t *claims = json_pack(
+        "{s:s, s:s, s:[s], s:I, s:I, s:I, s:{s:s, s:{s:s, s:s}}}", "iss", TOKEN_ISSUER, "sub",
+        subject, "aud", TOKEN_ISSUER, "iat", (json_int_t)now_s, "nbf", (json_int_t)now_s, "exp",
+        (json_int_t)(now_s + length_s), "kubernetes.io", "namespace", namespace, "serviceaccount",
+        "name", name, "uid", object_uid(reply->body));
     CLEANUP(free) char *token = token_sign(claims, options->token_key);
     char time[TIMESTAMP_SIZE];
     CLEANUP(json) json_t *object = json_deep_copy(call->decoded);

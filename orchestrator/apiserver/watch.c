@@ -295,8 +295,8 @@ static void start(struct watch *watch)
         return;
     }
     static const struct http_header headers[] = {
-        HTTP_HEADER_LITERAL("content-type", "application/json"),
-        HTTP_HEADER_LITERAL("cache-control", "no-cache, private"),
+        HTTP_HEADER_INIT("content-type", "application/json"),
+        HTTP_HEADER_INIT("cache-control", "no-cache, private"),
     };
     http_exchange_respond(call->x, 200, headers, 2);
     call->server->counts.watches++;
