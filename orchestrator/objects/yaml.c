@@ -75,10 +75,10 @@ static json_t *read_scalar(const yaml_node_t *node)
         strcmp((const char *)node->tag, YAML_STR_TAG "!") == 0) {
         return json_stringn(text, node->data.scalar.length);
     }
-    if (is_one_of(text, truths, 9)) {
+    if (is_one_of(text, truths, sizeof(truths) / sizeof(truths[0]))) {
         return json_true();
     }
-    if (is_one_of(text, lies, 9)) {
+    if (is_one_of(text, lies, sizeof(lies) / sizeof(lies[0]))) {
         return json_false();
     }
     if (is_one_of(text, nulls, 5)) {

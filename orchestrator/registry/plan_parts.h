@@ -49,8 +49,9 @@ MUST_USE json_t *admit_quota(const struct request *request, const json_t *object
 
 /* What a resource quota counts for one object: a map of resource names to quantities; new. */
 json_t *quota_usage_of(const struct kind *kind, const json_t *object);
-/* The use of all objects in a namespace, of the names in hard; new. */
-json_t *quota_usage(const struct cache *cache, const char *namespace, const json_t *hard);
+/* The use of all objects in a namespace that the quota applies to, of the names in spec.hard; new.
+ */
+json_t *quota_usage(const struct cache *cache, const char *namespace, const json_t *quota);
 bool quota_applies(const json_t *quota, const json_t *object, const struct kind *kind);
 
 /* Cluster addresses and node ports of services. old is NULL for a create. */

@@ -170,15 +170,16 @@ static void add_namespace(json_t *usage, const struct cache *cache, const struct
 {
     struct cache_cursor c = cache_list(cache, kind->storage, namespace);
     while (cache_next(&c)) {
-        if (quota == NULL || quota_applies(quota, c.object, kind)) {
+        if (quota_applies(quota, c.object, kind)) {
             CLEANUP(json) json_t *more = quota_usage_of(kind, c.object);
             add_all(usage, more, hard);
         }
     }
 }
 
-json_t *quota_usage(const struct cache *cache, const char *namespace, const json_t *hard)
+json_t *quota_usage(const struct cache *cache, const char *namespace, const json_t *quota)
 {
+    const json_t *hard = tree_find(quota, "spec.hard");
     json_t *usage = json_object();
     const char *name = NULL;
     json_t *value = NULL;
@@ -191,7 +192,7 @@ json_t *quota_usage(const struct cache *cache, const char *namespace, const json
         bool is_counted = kind_has(kind, KIND_NAMESPACED) && kind_stored(kind) == kind &&
                           (kind->verbs & VERB_LIST) != 0 && !kind_has(kind, KIND_METRICS);
         if (is_counted) {
-            add_namespace(usage, cache, kind, namespace, NULL, hard);
+            add_namespace(usage, cache, kind, namespace, quota, hard);
         }
     }
     return usage;
