@@ -12,10 +12,13 @@
 #include "base/log.h"
 #include "orchestrator/apiserver/discovery.h"
 #include "orchestrator/apiserver/server.h"
+#include "orchestrator/controllers/runtime.h"
+#include "orchestrator/orchd/leader.h"
 #include "orchestrator/orchd/options.h"
 #include "orchestrator/registry/store_kv.h"
+#include "orchestrator/scheduler/loop.h"
 
-enum { EXIT_USAGE = 2, TOKEN_KEY_SIZE_MAX = 4096, GRACE_MS = 2000 };
+enum { EXIT_USAGE = 2, TOKEN_KEY_SIZE_MAX = 4096, GRACE_MS = 2000, NODE_GRACE_MS = 40 * 1000 };
 
 struct orchd {
     struct orchd_options options;
@@ -26,6 +29,13 @@ struct orchd {
     struct kv_client *client;
     struct store_kv *store;
     struct registry *registry;
+    struct plan_settings settings;
+    struct runtime *controllers;
+    struct scheduler_loop *scheduler;
+    struct leader *controllers_leader;
+    struct leader *scheduler_leader;
+    char identity[160];
+    char *root_ca; /* PEM; "" for none */
     struct apiserver *server;
     struct apiserver_entry secure_entry;
     struct apiserver_entry trusted_entry;
@@ -70,22 +80,35 @@ static int read_token_key(struct orchd *orchd, struct err *err)
     return 0;
 }
 
-/* "10.96.0.0/16": the first address is left out, and so is the last. */
-static int parse_service_cidr(struct plan_settings *settings, const char *text, struct err *err)
+/* "10.96.0.0/16": its first address, and how many bits are the range's. */
+static int parse_cidr(const char *flag, const char *text, uint32_t *ret_base, unsigned *ret_bits,
+                      struct err *err)
 {
     unsigned part[4];
     unsigned bits = 0;
     char rest = '\0';
     if (sscanf(text, "%3u.%3u.%3u.%3u/%2u%c", &part[0], &part[1], &part[2], &part[3], &bits,
                &rest) != 5 ||
-        part[0] > 255 || part[1] > 255 || part[2] > 255 || part[3] > 255 || bits < 8 || bits > 28) {
-        return err_set(err, ERR_INVALID, "--service-cidr: '%s' is no range such as 10.96.0.0/16",
-                       text);
+        part[0] > 255 || part[1] > 255 || part[2] > 255 || part[3] > 255 || bits < 8 || bits > 24) {
+        return err_set(err, ERR_INVALID, "%s: '%s' is no range such as 10.96.0.0/16", flag, text);
     }
     uint32_t base = part[0] << 24 | part[1] << 16 | part[2] << 8 | part[3];
-    settings->service_ip_first = (base & ~(UINT32_MAX >> bits)) + 1;
-    settings->service_ip_count = (1U << (32 - bits)) - 2;
+    *ret_base = base & ~(UINT32_MAX >> bits);
+    *ret_bits = bits;
     return 0;
+}
+
+/* The first address is left out, and so is the last. */
+static int parse_service_cidr(struct plan_settings *settings, const char *text, struct err *err)
+{
+    uint32_t base = 0;
+    unsigned bits = 0;
+    int result = parse_cidr("--service-cidr", text, &base, &bits, err);
+    if (result == 0) {
+        settings->service_ip_first = base + 1;
+        settings->service_ip_count = (1U << (32 - bits)) - 2;
+    }
+    return result;
 }
 
 static int open_registry(struct orchd *orchd, struct err *err)
@@ -114,6 +137,7 @@ static int open_registry(struct orchd *orchd, struct err *err)
     if (result != 0) {
         return result;
     }
+    orchd->settings = registry_options.settings;
     orchd->store = store_kv_new(orchd->client, orchd->wire);
     registry_options.store = store_kv_store(orchd->store);
     orchd->registry = registry_new(&registry_options);
@@ -187,9 +211,109 @@ static int open_server(struct orchd *orchd, struct err *err)
                      &orchd->secure, err);
 }
 
+static void controllers_changed(void *context, bool is_leader)
+{
+    struct orchd *orchd = context;
+    log_info(is_leader ? "leading the controllers" : "not leading the controllers any more");
+    runtime_set_active(orchd->controllers, is_leader);
+}
+
+static void scheduler_changed(void *context, bool is_leader)
+{
+    struct orchd *orchd = context;
+    log_info(is_leader ? "leading the scheduler" : "not leading the scheduler any more");
+    scheduler_loop_set_active(orchd->scheduler, is_leader);
+}
+
+static void reconcile_failed(void *context, const char *controller, const char *key,
+                             const json_t *status)
+{
+    (void)context;
+    /* Somebody was faster: that is how it is meant to be. */
+    if (status_code(status) == 409) {
+        return;
+    }
+    log_warn("a reconcile failed and will be tried again", LOG_TEXT("controller", controller),
+             LOG_TEXT("key", key), LOG_TEXT("reason", tree_text_or(status, "message", "")));
+}
+
+static char *read_root_ca(const char *path)
+{
+    CLEANUP(file) FILE *file = path == NULL ? NULL : fopen(path, "re");
+    char *text = mem_zalloc(64 * 1024);
+    size_t size = file == NULL ? 0 : fread(text, 1, 64 * 1024 - 1, file);
+    text[size] = '\0';
+    return text;
+}
+
+static struct leader *lead(struct orchd *orchd, const char *name,
+                           void (*on_change)(void *context, bool is_leader))
+{
+    const struct leader_options options = {
+        .registry = orchd->registry,
+        .timers = wire_loop_timers(orchd->wire),
+        .name = name,
+        .identity = orchd->identity,
+        .on_change = on_change,
+        .context = orchd,
+    };
+    return leader_new(&options);
+}
+
+static void make_identity(struct orchd *orchd)
+{
+    char host[64] = "localhost";
+    (void)gethostname(host, sizeof(host) - 1);
+    if (orchd->options.identity != NULL) {
+        (void)snprintf(orchd->identity, sizeof(orchd->identity), "%s", orchd->options.identity);
+    } else {
+        (void)snprintf(orchd->identity, sizeof(orchd->identity), "%s_%016llx", host,
+                       (unsigned long long)random_seed());
+    }
+}
+
+static int open_controllers(struct orchd *orchd, struct err *err)
+{
+    uint32_t base = 0;
+    unsigned bits = 0;
+    int result = parse_cidr("--cluster-cidr", orchd->options.cluster_cidr, &base, &bits, err);
+    if (result != 0) {
+        return result;
+    }
+    orchd->root_ca = read_root_ca(orchd->options.client_ca_file);
+    const struct runtime_options options = {
+        .registry = orchd->registry,
+        .timers = wire_loop_timers(orchd->wire),
+        .controllers = controllers_all,
+        .settings = {.root_ca = orchd->root_ca,
+                     .service_ip_first = orchd->settings.service_ip_first,
+                     .pod_cidr_first = base,
+                     .pod_cidr_count = 1U << (24 - bits),
+                     .node_grace_ms = NODE_GRACE_MS},
+        .seed = random_seed(),
+        .on_failure = reconcile_failed,
+    };
+    orchd->controllers = runtime_new(&options);
+    orchd->controllers_leader = lead(orchd, "coracle-controllers", controllers_changed);
+    return 0;
+}
+
+static void open_scheduler(struct orchd *orchd)
+{
+    orchd->scheduler =
+        scheduler_loop_new(orchd->registry, wire_loop_timers(orchd->wire), random_seed());
+    orchd->scheduler_leader = lead(orchd, "coracle-scheduler", scheduler_changed);
+}
+
 static void client_closed(void *context)
 {
     struct orchd *orchd = context;
+    registry_free(orchd->registry);
+    leader_free(orchd->controllers_leader);
+    leader_free(orchd->scheduler_leader);
+    runtime_free(orchd->controllers);
+    scheduler_loop_free(orchd->scheduler);
+    mem_free(orchd->root_ca);
     store_kv_free(orchd->store);
     wire_loop_close(orchd->wire, NULL, NULL);
 }
@@ -198,6 +322,7 @@ static void listener_closed(void *context)
 {
     struct orchd *orchd = context;
     if (--orchd->closing == 0) {
+        apiserver_free(orchd->server);
         kv_client_close(orchd->client, client_closed, orchd);
     }
 }
@@ -234,6 +359,13 @@ static int start(struct orchd *orchd, struct err *err)
     result = result != 0 ? result : open_registry(orchd, err);
     if (result == 0 && (orchd->options.roles & ORCHD_API) != 0) {
         result = open_server(orchd, err);
+    }
+    make_identity(orchd);
+    if (result == 0 && (orchd->options.roles & ORCHD_CONTROLLERS) != 0) {
+        result = open_controllers(orchd, err);
+    }
+    if (result == 0 && (orchd->options.roles & ORCHD_SCHEDULER) != 0) {
+        open_scheduler(orchd);
     }
     return result;
 }
