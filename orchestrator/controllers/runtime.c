@@ -115,11 +115,47 @@ static void on_progress(void *context, uint64_t revision)
     run(context);
 }
 
+static struct request request_of(const struct action *action, const char *controller,
+                                 const json_t *groups);
+
 static void job_free(struct job *job)
 {
     actions_deinit(&job->actions);
     mem_free(job->key);
     mem_free(job);
+}
+
+static void ignore_reply(void *context, const struct registry_reply *reply)
+{
+    (void)context; /* an event is for people; the next failure writes another one */
+    (void)reply;
+}
+
+/* Who owns what could not be made hears why. */
+static void tell_owner(struct job *job, const json_t *problem)
+{
+    struct runtime *runtime = job->worker->runtime;
+    struct registry *registry = runtime->options.registry;
+    const struct action *failed = &job->actions.items[job->at];
+    const json_t *reference = object_controller(failed->body);
+    const struct kind *kind =
+        kinds_find_kind(registry_kinds(registry), tree_text_or(reference, "apiVersion", ""),
+                        tree_text_or(reference, "kind", ""));
+    const json_t *owner = kind == NULL
+                              ? NULL
+                              : cache_find(registry_cache(registry), kind->storage,
+                                           failed->namespace, tree_text_or(reference, "name", ""));
+    if (failed->type != ACTION_CREATE || owner == NULL || status_code(problem) == 409) {
+        return;
+    }
+    const struct reconcile in = {.now_ms = registry_now_ms(registry), .prng = &runtime->prng};
+    CLEANUP(actions) struct actions actions = {0};
+    CLEANUP(json) json_t *groups = json_pack("[s]", "system:masters");
+    actions_event(&actions, &in, owner, "Warning", "FailedCreate", "Error creating: %s",
+                  tree_text_or(problem, "message", ""));
+    const struct request request =
+        request_of(&actions.items[0], job->worker->controller->name, groups);
+    registry_submit(registry, &request, ignore_reply, NULL);
 }
 
 static void job_end(struct job *job, const json_t *problem)
@@ -128,6 +164,7 @@ static void job_end(struct job *job, const json_t *problem)
     struct runtime *runtime = worker->runtime;
     worker->running--;
     if (problem != NULL) {
+        tell_owner(job, problem);
         if (runtime->options.on_failure != NULL) {
             runtime->options.on_failure(runtime->options.context, worker->controller->name,
                                         job->key, problem);

@@ -155,7 +155,7 @@ static void wait_for(struct registry *registry, struct waiter *waiter, uint64_t 
         return;
     }
     list_push_back(&registry->waiters, &waiter->link);
-    store_request_progress(registry->options.store);
+    store_request_progress(registry->options.store, revision);
 }
 
 static void operation_reached(struct waiter *waiter)

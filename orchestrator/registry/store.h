@@ -61,7 +61,7 @@ struct store_ops {
                    store_commit_done *done, void *context);
     void (*follow)(struct store *store, const char *prefix, const struct store_follower *follower,
                    void *context);
-    void (*request_progress)(struct store *store);
+    void (*request_progress)(struct store *store, uint64_t revision);
 };
 
 struct store {
@@ -85,10 +85,11 @@ static inline void store_follow(struct store *store, const char *prefix,
 {
     store->ops->follow(store, prefix, follower, context);
 }
-/* Ask for on_progress soon. */
-static inline void store_request_progress(struct store *store)
+/* The follower needs to know when it has been told everything up to revision: if no event says so,
+ * on_progress will, soon. */
+static inline void store_request_progress(struct store *store, uint64_t revision)
 {
-    store->ops->request_progress(store);
+    store->ops->request_progress(store, revision);
 }
 
 #endif

@@ -14,6 +14,7 @@
 enum {
     TIMEOUT_MS = 10 * 1000,
     PAGE_COUNT = 500,
+    PROGRESS_WAIT_MS = 50, /* for an event that makes the question needless */
     PROGRESS_RETRY_MS = 100,
     LISTING_RETRY_MS = 500,
 };
@@ -31,6 +32,7 @@ struct store_kv {
     struct kv_watch *watch;
     struct timer timer; /* asks again for progress, or lists again */
     bool wants_progress;
+    uint64_t wanted_revision; /* of the progress */
     bool wants_listing;
 };
 
@@ -216,6 +218,15 @@ static char *key_text(const Mvccpb__KeyValue *kv)
     return mem_printf("%.*s", (int)kv->key.len, (const char *)kv->key.data);
 }
 
+static void end_progress(struct store_kv *kv)
+{
+    kv->wants_progress = false;
+    kv->wanted_revision = 0;
+    if (!kv->wants_listing) {
+        timers_clear(wire_loop_timers(kv->wire), &kv->timer);
+    }
+}
+
 static void tell_event(struct store_kv *kv, const Mvccpb__Event *event)
 {
     char *key = key_text(event->kv);
@@ -227,12 +238,16 @@ static void tell_event(struct store_kv *kv, const Mvccpb__Event *event)
                              bytes_make(event->kv->value.data, event->kv->value.len), revision);
     }
     mem_free(key);
+    if (kv->wants_progress && revision >= kv->wanted_revision) {
+        end_progress(kv);
+    }
 }
 
 static void progressed(struct store_kv *kv, int64_t revision)
 {
-    kv->wants_progress = false;
-    timers_clear(wire_loop_timers(kv->wire), &kv->timer);
+    if ((uint64_t)revision >= kv->wanted_revision) {
+        end_progress(kv);
+    }
     kv->follower->on_progress(kv->follower_context, (uint64_t)revision);
 }
 
@@ -241,9 +256,6 @@ static void watch_notified(void *context, const struct kv_watch_event *event)
     struct store_kv *kv = context;
     switch (event->type) {
     case KV_WATCH_CREATED:
-        if (kv->wants_progress) {
-            kv_client_request_progress(kv->client);
-        }
         break;
     case KV_WATCH_EVENTS:
         for (size_t i = 0; i < event->response->n_events; i++) {
@@ -271,6 +283,9 @@ static void start_watch(struct store_kv *kv)
         .progress_notify = true,
     };
     kv->watch = kv_watch_open(kv->client, &options, watch_notified, kv);
+    if (kv->wants_progress) {
+        set_timer(kv, PROGRESS_WAIT_MS);
+    }
 }
 
 static void page_answered(void *context, const struct kv_reply *reply)
@@ -340,28 +355,29 @@ static void kv_follow(struct store *store, const char *prefix,
     start_listing(kv);
 }
 
-/* The server answers only when no watch of the stream is catching up: ask until it does. */
+/* The server answers only when no watch of the stream is catching up: ask until it does. Not asked
+ * at once, because an event mostly comes first, and because etcd before 3.4.25 may answer too early
+ * (etcd issue 15220): what it had not sent yet would be lost. */
 static void timer_fired_kv(struct timer *timer)
 {
     struct store_kv *kv = container_of(timer, struct store_kv, timer);
     if (kv->wants_listing) {
         kv->wants_listing = false;
         start_listing(kv);
-    }
-    if (kv->wants_progress) {
+    } else if (kv->wants_progress) {
         kv_client_request_progress(kv->client);
         set_timer(kv, PROGRESS_RETRY_MS);
     }
 }
 
-static void kv_request_progress(struct store *store)
+static void kv_request_progress(struct store *store, uint64_t revision)
 {
     struct store_kv *kv = from_store(store);
-    kv->wants_progress = true;
-    kv_client_request_progress(kv->client);
-    if (!kv->wants_listing) {
-        set_timer(kv, PROGRESS_RETRY_MS);
+    if (!kv->wants_progress && !kv->wants_listing) {
+        set_timer(kv, PROGRESS_WAIT_MS);
     }
+    kv->wants_progress = true;
+    kv->wanted_revision = revision > kv->wanted_revision ? revision : kv->wanted_revision;
 }
 
 static const struct store_ops kv_ops = {

@@ -180,8 +180,9 @@ static void memory_follow(struct store *store, const char *prefix,
     (void)add_job(memory, JOB_LISTING, prefix, NULL);
 }
 
-static void memory_request_progress(struct store *store)
+static void memory_request_progress(struct store *store, uint64_t revision)
 {
+    (void)revision;
     (void)add_job(from_store(store), JOB_PROGRESS, "", NULL);
 }
 
