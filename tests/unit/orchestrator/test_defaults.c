@@ -36,10 +36,9 @@ static void test_defaults_are_idempotent_and_keep_what_is_there(void **state)
 {
     (void)state;
     CLEANUP(json)
-    json_t *object =
-        defaulted("deployments",
-                  "{'spec':{'replicas':0,'strategy':{'type':'Recreate'},'template':{'spec':"
-                  "{'containers':[{'name':'a','image':'x:1'}]}}}}");
+    json_t *object = defaulted(
+        "deployments", "{'spec':{'replicas':0,'strategy':{'type':'Recreate'},'template':{'spec':"
+                       "{'containers':[{'name':'a','image':'x:1'}]}}}}");
     assert_int_equal(tree_int(object, "spec.replicas", 5), 0);
     assert_null(tree_find(object, "spec.strategy.rollingUpdate"));
     CLEANUP(json) json_t *copy = json_deep_copy(object);
