@@ -148,7 +148,7 @@ static void reconcile(const struct reconcile *in, struct actions *out)
     }
     CLEANUP(object_list) struct object_list jobs = {0};
     collect_jobs(in, cron_job, &jobs);
-    qsort(jobs.items, jobs.count, sizeof(jobs.items[0]), compare_start);
+    object_list_sort(&jobs, compare_start);
     json_t *status = tree_copy(json_object_get(cron_job, "status"));
     status = status == NULL ? json_object() : status;
     json_t *active = active_list(&jobs);

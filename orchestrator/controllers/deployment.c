@@ -467,7 +467,7 @@ static void reconcile(const struct reconcile *in, struct actions *out)
                               .wanted = tree_int(deployment, "spec.replicas", 1),
                               .out = out};
     owned_objects(in, deployment, "replicasets", &rollout.sets, out);
-    qsort(rollout.sets.items, rollout.sets.count, sizeof(rollout.sets.items[0]), compare_age);
+    object_list_sort(&rollout.sets, compare_age);
     for (size_t i = 0; i < rollout.sets.count; i++) {
         rollout.total += set_size(rollout.sets.items[i]);
         rollout.available += tree_int(rollout.sets.items[i], "status.availableReplicas", 0);

@@ -1,5 +1,6 @@
 #include "orchestrator/controllers/pods.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "orchestrator/objects/selector.h"
@@ -45,6 +46,13 @@ void object_list_add(struct object_list *list, const json_t *object)
         list->items = mem_reallocarray(list->items, list->capacity, sizeof(list->items[0]));
     }
     list->items[list->count++] = object;
+}
+
+void object_list_sort(struct object_list *list, int (*compare)(const void *a, const void *b))
+{
+    if (list->count > 1) {
+        qsort(list->items, list->count, sizeof(list->items[0]), compare);
+    }
 }
 
 void object_list_deinit(struct object_list *list)

@@ -17,6 +17,8 @@ struct object_list {
     size_t capacity;
 };
 void object_list_add(struct object_list *list, const json_t *object);
+/* compare gets pointers to pointers to objects, as qsort gives them. */
+void object_list_sort(struct object_list *list, int (*compare)(const void *a, const void *b));
 void object_list_deinit(struct object_list *list);
 static inline void cleanup_object_list(struct object_list *list)
 {

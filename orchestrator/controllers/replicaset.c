@@ -71,7 +71,7 @@ static void create_pods(const struct reconcile *in, const json_t *set, int64_t c
 
 static void delete_pods(struct object_list *active, int64_t count, struct actions *out)
 {
-    qsort(active->items, active->count, sizeof(active->items[0]), compare_for_deletion);
+    object_list_sort(active, compare_for_deletion);
     for (int64_t i = 0; i < count && i < (int64_t)active->count; i++) {
         actions_delete(out, controller_kind("pods"), active->items[i], NULL);
     }

@@ -292,8 +292,7 @@ static void reconcile(const struct reconcile *in, struct actions *out)
             object_list_add(&stateful.pods, owned.items[i]);
         }
     }
-    qsort(stateful.pods.items, stateful.pods.count, sizeof(stateful.pods.items[0]),
-          compare_ordinals_down);
+    object_list_sort(&stateful.pods, compare_ordinals_down);
     read_hashes(&stateful);
     sync_revisions(&stateful);
     if (grow(&stateful) || stateful.is_parallel) {
