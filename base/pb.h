@@ -33,7 +33,8 @@ struct pb_field {
 
 static inline struct pb_reader pb_reader_make(struct bytes message)
 {
-    return (struct pb_reader){message.data, message.data + message.size, false};
+    const uint8_t *end = message.size == 0 ? message.data : message.data + message.size;
+    return (struct pb_reader){message.data, end, false};
 }
 
 /* The next field; false at the end or when the input is malformed (then failed is set). */

@@ -20,6 +20,12 @@ endfunction()
 # coracle_unit_test(NAME SOURCES test_x.c LINK library … [LABELS slow root]): a cmocka program run by ctest.
 function(coracle_unit_test name)
     cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LINK;LABELS" ${ARGN})
+    foreach(source IN LISTS ARG_SOURCES)
+        if(NOT EXISTS ${source} AND NOT EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${source})
+            message(WARNING "${name}: ${source} is missing")
+            return()
+        endif()
+    endforeach()
     add_executable(${name} ${ARG_SOURCES})
     target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
     target_link_libraries(${name} PRIVATE ${ARG_LINK} cmocka warnings)
@@ -50,4 +56,12 @@ function(coracle_fuzz_target name)
         add_test(NAME ${name}_corpus COMMAND ${name} ${directory})
         set_tests_properties(${name}_corpus PROPERTIES TIMEOUT 120 LABELS "unit;fuzz-corpus")
     endif()
+endfunction()
+
+# coracle_system_test(NAME script [arguments…]): a script that runs real processes of this build (in
+# CORACLE_BIN). Exit 77 means skipped: what it needs is not installed. They run one at a time.
+function(coracle_system_test name)
+    add_test(NAME ${name} COMMAND ${ARGN} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+    set_tests_properties(${name} PROPERTIES LABELS system TIMEOUT 300 SKIP_RETURN_CODE 77 RUN_SERIAL ON
+        ENVIRONMENT "CORACLE_BIN=${CMAKE_BINARY_DIR}/bin")
 endfunction()

@@ -2,6 +2,7 @@
 
 #include "proto/utf8.h"
 
+enum { FIELD_NUMBER_MAX = (1 << 29) - 1 };
 enum { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_LENGTH = 2, WIRE_FIXED32 = 5 };
 
 static void *allocate(void *context, size_t size)
@@ -56,7 +57,7 @@ static bool is_sound(const ProtobufCMessageDescriptor *type, struct bytes input,
     while (input.size > 0) {
         uint64_t tag = 0;
         uint64_t value = 0;
-        if (!take_varint(&input, &tag)) {
+        if (!take_varint(&input, &tag) || tag >> 3 == 0 || tag >> 3 > FIELD_NUMBER_MAX) {
             return false;
         }
         switch (tag & 7) {
@@ -79,9 +80,7 @@ static bool is_sound(const ProtobufCMessageDescriptor *type, struct bytes input,
             inner = bytes_make(input.data, (size_t)value);
             (void)skip(&input, value);
             const ProtobufCFieldDescriptor *field =
-                tag >> 3 > UINT32_MAX
-                    ? NULL
-                    : protobuf_c_message_descriptor_get_field(type, (unsigned)(tag >> 3));
+                protobuf_c_message_descriptor_get_field(type, (unsigned)(tag >> 3));
             if (field == NULL) {
                 break;
             }

@@ -156,7 +156,8 @@ static void begin(struct dialer *dialer)
         end(dialer, err.code, err.text);
         return;
     }
-    transport_start(transport, connection, dialer->options.limits.output_bytes_max);
+    transport_start(transport, connection, /* is_server= */ false,
+                    dialer->options.limits.output_bytes_max);
 }
 
 static void fail_attempt(struct dialer *dialer, int code)

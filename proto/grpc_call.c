@@ -1,5 +1,7 @@
 #include "proto/grpc_call.h"
 
+#include <stdio.h>
+
 #include "base/check.h"
 #include "proto/http_session.h"
 
@@ -60,9 +62,20 @@ bool grpc_call_is_open(const struct grpc_call *call)
     return call->is_open;
 }
 
+static bool can_send(const struct grpc_call *call)
+{
+    return call->is_open && call->oversize_bytes == 0;
+}
+
 void grpc_call_begin_message(struct grpc_call *call, size_t size)
 {
-    if (!call->is_open) {
+    struct timers *timers = call->server->options.timers;
+    if (!can_send(call)) {
+        return;
+    }
+    if (size > call->server->options.send_bytes_max) {
+        call->oversize_bytes = size;
+        timers_set(timers, &call->deadline, timers->now_ms); /* the call ends, but not in here */
         return;
     }
     http_exchange_respond(call->exchange, 200, &content_type, 1);
@@ -73,14 +86,14 @@ void grpc_call_begin_message(struct grpc_call *call, size_t size)
 
 void grpc_call_add(struct grpc_call *call, struct bytes piece)
 {
-    if (call->is_open) {
+    if (can_send(call)) {
         http_exchange_send(call->exchange, piece);
     }
 }
 
 void grpc_call_add_blob(struct grpc_call *call, struct blob *blob, size_t offset, size_t size)
 {
-    if (call->is_open) {
+    if (can_send(call)) {
         http_exchange_send_blob(call->exchange, blob, offset, size);
     }
 }
@@ -93,11 +106,11 @@ void grpc_call_send(struct grpc_call *call, struct bytes message)
 
 void grpc_call_send_message(struct grpc_call *call, const ProtobufCMessage *message)
 {
-    if (!call->is_open) {
+    size_t size = can_send(call) ? protobuf_c_message_get_packed_size(message) : 0;
+    grpc_call_begin_message(call, size);
+    if (!can_send(call)) {
         return;
     }
-    size_t size = protobuf_c_message_get_packed_size(message);
-    grpc_call_begin_message(call, size);
     uint8_t *place = chain_reserve(&call->exchange->out, size);
     (void)protobuf_c_message_pack(message, place);
     chain_commit(&call->exchange->out, size);
@@ -157,6 +170,14 @@ void grpc_call_finish_with_trailers(struct grpc_call *call, enum grpc_status sta
 {
     if (!call->is_open) {
         return;
+    }
+    char oversize[100];
+    if (call->oversize_bytes > 0) {
+        (void)snprintf(oversize, sizeof oversize,
+                       "grpc: trying to send message larger than max (%zu vs. %zu)",
+                       call->oversize_bytes, call->server->options.send_bytes_max);
+        status = GRPC_RESOURCE_EXHAUSTED;
+        text = oversize;
     }
     CHECK((unsigned)status < sizeof status_trailers / sizeof *status_trailers);
     /* content-type leads, for the case that these are all the headers there will be. */

@@ -27,6 +27,7 @@ struct grpc_call {
     struct arena message_arena; /* streams: of the message being handled */
     uint32_t message_count;     /* received */
     size_t held_bytes;          /* received while paused, not consumed */
+    size_t oversize_bytes;      /* of a message that is too large to be sent; 0: none */
     bool is_open;
     bool is_paused;
     bool is_delivering; /* a callback for a message is running */

@@ -72,7 +72,9 @@ void grpc_server_cancel_all(struct grpc_server *server, enum grpc_status status,
 
 static void on_deadline(struct timer *timer)
 {
-    fail(container_of(timer, struct grpc_call, deadline), GRPC_DEADLINE_EXCEEDED,
+    struct grpc_call *call = container_of(timer, struct grpc_call, deadline);
+    /* Of a message that was too large, grpc_call_finish makes its own text. */
+    fail(call, call->oversize_bytes > 0 ? GRPC_RESOURCE_EXHAUSTED : GRPC_DEADLINE_EXCEEDED,
          "context deadline exceeded");
 }
 

@@ -53,7 +53,8 @@ struct grpc_server_options {
     void *context;
     struct timers *timers;
     size_t receive_bytes_max; /* of one message; 0: GRPC_RECEIVE_BYTES_MAX */
-    size_t send_bytes_max;    /* 0: INT32_MAX */
+    size_t send_bytes_max;    /* 0: INT32_MAX. A larger message ends its call with ResourceExhausted
+                                 (on_cancel, unless grpc_call_finish comes first) */
 };
 
 struct grpc_server *grpc_server_new(const struct grpc_server_options *options);

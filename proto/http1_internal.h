@@ -29,14 +29,14 @@ struct http1_session {
     enum http1_framing framing;
     bool value_begun;
     bool is_receiving;
-    bool in_headers;   /* a header section has begun and is not complete */
-    bool is_upgrade;   /* the current request asked for one */
-    bool keep_alive;   /* the connection outlives the current exchange */
-    bool is_draining;  /* close after the current exchange */
-    bool is_over;      /* no further exchange; close once written */
-    bool has_end;      /* the peer's stream has ended */
-    bool wants_abort;  /* the current exchange was reset */
-    bool is_too_large; /* the header section exceeds the limits */
+    bool in_headers;  /* a header section has begun and is not complete */
+    bool is_upgrade;  /* the current request asked for one */
+    bool keep_alive;  /* the connection outlives the current exchange */
+    bool is_draining; /* close after the current exchange */
+    bool is_over;     /* no further exchange; close once written */
+    bool has_end;     /* the peer's stream has ended */
+    bool wants_abort; /* the current exchange was reset */
+    unsigned refusal; /* status for what http-parser takes and we do not; 0: none */
 };
 
 enum { HTTP1_UNCONSUMED_MAX = 256 * 1024, HTTP1_UNPARSED_MAX = 64 * 1024 };
@@ -49,5 +49,6 @@ void http1_close_current(struct http1_session *session, int reason);
 void http1_note_output(struct http1_session *session);
 /* An answer of the session itself, before or instead of the handler's. */
 void http1_write_error(struct http1_session *session, unsigned status);
+const char *http1_status_text(unsigned status);
 
 #endif

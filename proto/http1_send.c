@@ -11,7 +11,7 @@ void http1_note_output(struct http1_session *session)
     session->options.on_output(session->options.context);
 }
 
-static const char *status_text(unsigned status)
+const char *http1_status_text(unsigned status)
 {
     switch (status) {
 #define XX(number, name, text)                                                                     \
@@ -50,7 +50,7 @@ static bool has_header(const struct http_header *headers, size_t count, const ch
 static void write_status_line(struct http1_session *session, unsigned status)
 {
     char line[80];
-    int size = snprintf(line, sizeof line, "HTTP/1.1 %u %s\r\n", status, status_text(status));
+    int size = snprintf(line, sizeof line, "HTTP/1.1 %u %s\r\n", status, http1_status_text(status));
     CHECK(size > 0 && (size_t)size < sizeof line);
     write_text(session, line);
 }
@@ -64,7 +64,7 @@ void http1_write_error(struct http1_session *session, unsigned status)
     write_status_line(session, status);
     write_text(session, "content-type: text/plain; charset=utf-8\r\nconnection: close\r\n\r\n");
     char body[80];
-    (void)snprintf(body, sizeof body, "%u %s\n", status, status_text(status));
+    (void)snprintf(body, sizeof body, "%u %s\n", status, http1_status_text(status));
     write_text(session, body);
 }
 

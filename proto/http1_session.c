@@ -99,7 +99,7 @@ static int on_message_begin(http_parser *parser)
 {
     struct http1_session *session = parser->data;
     session->in_headers = true;
-    session->is_too_large = false;
+    session->refusal = 0;
     session->since_ms = session->options.timers->now_ms;
     buf_clear(&session->url);
     buf_clear(&session->field);
@@ -116,15 +116,21 @@ static int on_message_begin(http_parser *parser)
     return 0;
 }
 
+static bool refuse(struct http1_session *session, unsigned status)
+{
+    session->refusal = session->refusal == 0 ? status : session->refusal;
+    return false;
+}
+
 static bool count_header_bytes(struct http1_session *session, size_t size)
 {
     struct http_exchange *x = session->current;
     uint32_t left = session->options.limits.header_list_bytes_max - x->header_bytes;
-    session->is_too_large = session->is_too_large || size > left;
-    if (!session->is_too_large) {
-        x->header_bytes += (uint32_t)size;
+    if (session->refusal != 0 || size > left) {
+        return refuse(session, 431);
     }
-    return !session->is_too_large;
+    x->header_bytes += (uint32_t)size;
+    return true;
 }
 
 static int on_url(http_parser *parser, const char *data, size_t size)
@@ -147,16 +153,18 @@ static bool add_field(struct http1_session *session)
     struct http_headers *headers = x->headers_received ? &x->trailers : &x->headers;
     for (size_t i = 0; i < buf_size(&session->field); i++) {
         uint8_t *letter = &session->field.data[session->field.start + i];
+        if (*letter <= ' ') { /* "Name : value" has fooled proxies (RFC 9112 section 5.1) */
+            return refuse(session, 400);
+        }
         *letter = (uint8_t)tolower(*letter);
     }
     bool fits = count_header_bytes(session, 32) &&
                 http_exchange_add_header(x, headers, &session->options.limits,
                                          buf_bytes(&session->field), buf_bytes(&session->value));
-    session->is_too_large = session->is_too_large || !fits;
     buf_clear(&session->field);
     buf_clear(&session->value);
     session->value_begun = false;
-    return fits;
+    return fits || refuse(session, 431);
 }
 
 static int on_header_field(http_parser *parser, const char *data, size_t size)
@@ -236,8 +244,13 @@ static int on_headers_complete(http_parser *parser)
         http_exchange_receive_headers(x);
         return is_head ? 1 : 0;
     }
-    session->in_headers = false;
     fill_request(session, x);
+    bool has_host = x->authority.data != NULL || parser->http_minor == 0;
+    if (parser->http_major != 1 || !has_host) {
+        (void)refuse(session, parser->http_major != 1 ? 505 : 400);
+        return -1;
+    }
+    session->in_headers = false;
     session->is_upgrade = parser->upgrade != 0;
     http_exchange_receive_headers(x);
     answer_expectation(session, x);
@@ -295,12 +308,12 @@ static bool can_parse(const struct http1_session *session)
 static int parse_error(struct http1_session *session, struct err *err)
 {
     enum http_errno code = HTTP_PARSER_ERRNO(&session->parser);
-    unsigned status = session->is_too_large || code == HPE_HEADER_OVERFLOW ? 431 : 400;
+    bool is_ours = session->refusal != 0;
+    unsigned status = is_ours ? session->refusal : code == HPE_HEADER_OVERFLOW ? 431 : 400;
     http1_write_error(session, status);
     session->is_over = true;
     return err_set(err, ERR_PROTOCOL, "HTTP/1.1: %s",
-                   session->is_too_large ? "header fields too large"
-                                         : http_errno_description(code));
+                   is_ours ? http1_status_text(status) : http_errno_description(code));
 }
 
 /* Parse input up to the end of one message; *input is what is left. */

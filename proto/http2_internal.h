@@ -5,12 +5,16 @@
 
 #include <nghttp2/nghttp2.h>
 
+#include "proto/http2_memory.h"
 #include "proto/http2_session.h"
 
 struct http2_session {
     struct http_session_options options;
     nghttp2_session *ng;
+    struct http2_memory memory;
     struct http_exchange_pool pool;
+    struct list lingering; /* exchanges answered before their request's end, oldest first */
+    struct http_exchange *header_x; /* whose header section is being received */
     struct timer timer;
 
     /* During http2_session_send. */
@@ -46,6 +50,8 @@ void http2_fail(struct http2_session *session, int code, uint32_t http2_code, co
 void http2_arm(struct http2_session *session);
 void http2_note_output(struct http2_session *session);
 void http2_finish_drain(struct http2_session *session);
+/* The answer is written in full, the request is not: its rest is awaited for a moment. */
+void http2_await_end(struct http2_session *session, struct http_exchange *x);
 
 /* Our pings tell themselves apart by the first byte. */
 enum { HTTP2_PING_KEEPALIVE = 'k', HTTP2_PING_DRAIN = 'd' };

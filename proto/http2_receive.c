@@ -17,6 +17,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
     if (session->header_since_ms == 0) {
         session->header_since_ms = 1;
     }
+    session->header_x = NULL;
     if (frame->hd.type != NGHTTP2_HEADERS) {
         return 0;
     }
@@ -26,9 +27,11 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
         x->version = 2;
         x->stream_id = frame->hd.stream_id;
         CHECK(nghttp2_session_set_stream_user_data(ng, x->stream_id, x) == 0);
+        session->header_x = x;
         return 0;
     }
     struct http_exchange *x = find(session, frame->hd.stream_id);
+    session->header_x = x;
     if (x != NULL) {
         x->header_bytes = 0;
         if (!x->headers_received) {
@@ -76,8 +79,8 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint
     (void)ng;
     (void)flags;
     struct http2_session *session = context;
-    struct http_exchange *x = find(session, frame->hd.stream_id);
-    if (x == NULL || frame->hd.type != NGHTTP2_HEADERS) {
+    struct http_exchange *x = session->header_x;
+    if (x == NULL || x->stream_id != frame->hd.stream_id) {
         return 0;
     }
     const struct http_limits *limits = &session->options.limits;
@@ -124,8 +127,9 @@ static void refuse_malformed(struct http2_session *session, struct http_exchange
 static void receive_headers(struct http2_session *session, const nghttp2_frame *frame)
 {
     session->header_since_ms = 0;
-    struct http_exchange *x = find(session, frame->hd.stream_id);
-    if (x == NULL) {
+    struct http_exchange *x = session->header_x;
+    session->header_x = NULL;
+    if (x == NULL || x->stream_id != frame->hd.stream_id) {
         return;
     }
     bool is_end = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
@@ -265,6 +269,7 @@ static int on_stream_close(nghttp2_session *ng, int32_t stream_id, uint32_t erro
         (void)nghttp2_session_consume_connection(ng, x->unconsumed_bytes);
     }
     (void)nghttp2_session_set_stream_user_data(ng, stream_id, NULL);
+    session->header_x = session->header_x == x ? NULL : session->header_x;
     http_exchange_close(&session->pool, x, reason);
     return 0;
 }

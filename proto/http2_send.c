@@ -186,11 +186,9 @@ static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *
             session->options.role != HTTP_SERVER) {
             break;
         }
-        /* The answer is complete before the request: the rest of it is not wanted. */
         struct http_exchange *x = nghttp2_session_get_stream_user_data(ng, frame->hd.stream_id);
         if (x != NULL && !x->in_ended) {
-            (void)nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
-                                            NGHTTP2_NO_ERROR);
+            http2_await_end(session, x);
         }
         break;
     }

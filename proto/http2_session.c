@@ -5,7 +5,7 @@
 #include "proto/http2_internal.h"
 
 enum { MAX_SETTINGS_PER_FRAME = 32, MAX_CONTINUATIONS = 8, MAX_OUTBOUND_ACKS = 1000 };
-enum { DRAIN_PING_MS = 1000 };
+enum { DRAIN_PING_MS = 1000, AWAIT_END_MS = 1000 };
 
 static nghttp2_session *make_nghttp2(struct http2_session *session)
 {
@@ -25,8 +25,9 @@ static nghttp2_session *make_nghttp2(struct http2_session *session)
     nghttp2_option_set_stream_reset_rate_limit(option, limits->resets_burst, limits->resets_per_s);
     bool is_server = session->options.role == HTTP_SERVER;
     nghttp2_option_set_no_http_messaging(option, is_server); /* proto/http2_validate.h does it */
-    int rv = is_server ? nghttp2_session_server_new2(&ng, callbacks, session, option)
-                       : nghttp2_session_client_new2(&ng, callbacks, session, option);
+    nghttp2_mem memory = http2_memory_functions(&session->memory);
+    int rv = is_server ? nghttp2_session_server_new3(&ng, callbacks, session, option, &memory)
+                       : nghttp2_session_client_new3(&ng, callbacks, session, option, &memory);
     CHECK(rv == 0);
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);
@@ -65,6 +66,7 @@ struct http2_session *http2_session_new(const struct http_session_options *optio
     struct http2_session *session = mem_zalloc(sizeof *session);
     session->options = *options;
     http_exchange_pool_init(&session->pool);
+    list_init(&session->lingering);
     timer_init(&session->timer, on_timer);
     session->created_ms = options->timers->now_ms;
     session->received_ms = session->created_ms;
@@ -86,6 +88,7 @@ void http2_session_free(struct http2_session *session, int reason)
     }
     timers_clear(session->options.timers, &session->timer);
     nghttp2_session_del(session->ng);
+    http2_memory_deinit(&session->memory);
     http_exchange_pool_deinit(&session->pool);
     mem_free(session);
 }
@@ -161,7 +164,8 @@ void http2_session_drain(struct http2_session *session)
         return;
     }
     CHECK(session->options.role == HTTP_SERVER);
-    session->drain_since_ms = session->options.timers->now_ms + 1;
+    uint64_t now_ms = session->options.timers->now_ms;
+    session->drain_since_ms = now_ms == 0 ? 1 : now_ms;
     /* "No new streams soon": requests that are on their way are still taken until the peer answers
      * the ping, so that none is lost without need. */
     (void)nghttp2_submit_shutdown_notice(session->ng);
@@ -179,6 +183,28 @@ void http2_finish_drain(struct http2_session *session)
                                 nghttp2_session_get_last_proc_stream_id(session->ng),
                                 NGHTTP2_NO_ERROR, NULL, 0);
     http2_note_output(session);
+}
+
+/* RFC 9113 section 8.1 lets a server reset the stream (NO_ERROR) at once. Clients whose request is
+ * on its way in a second write (curl 7.88) then lose the answer, so it waits. */
+void http2_await_end(struct http2_session *session, struct http_exchange *x)
+{
+    x->answered_ms = session->options.timers->now_ms;
+    list_push_back(&session->lingering, &x->linger);
+    http2_arm(session);
+}
+
+static void stop_awaiting(struct http2_session *session)
+{
+    uint64_t now_ms = session->options.timers->now_ms;
+    list_foreach_safe (item, &session->lingering) {
+        struct http_exchange *x = container_of(item, struct http_exchange, linger);
+        if (x->answered_ms + AWAIT_END_MS > now_ms) {
+            return;
+        }
+        list_remove(&x->linger);
+        http_exchange_reset(x, HTTP_RESET_NO_ERROR);
+    }
 }
 
 bool http2_session_has_output(const struct http2_session *session)
@@ -214,7 +240,7 @@ bool http2_session_is_draining(const struct http2_session *session)
 }
 
 /* What is due next and when; UINT64_MAX for nothing. */
-enum due { DUE_NOTHING, DUE_HANDSHAKE, DUE_HEADERS, DUE_PING, DUE_PONG, DUE_GOAWAY };
+enum due { DUE_NOTHING, DUE_HANDSHAKE, DUE_HEADERS, DUE_PING, DUE_PONG, DUE_GOAWAY, DUE_END };
 
 static void consider(uint64_t *next_ms, enum due *due, uint64_t at_ms, enum due what)
 {
@@ -244,6 +270,11 @@ static enum due next_due(const struct http2_session *session, uint64_t *ret_at_m
     }
     if (session->drain_since_ms != 0 && !session->goaway_sent) {
         consider(&next_ms, &due, session->drain_since_ms + DRAIN_PING_MS, DUE_GOAWAY);
+    }
+    if (!list_is_empty(&session->lingering)) {
+        const struct http_exchange *x =
+            container_of(session->lingering.next, struct http_exchange, linger);
+        consider(&next_ms, &due, x->answered_ms + AWAIT_END_MS, DUE_END);
     }
     *ret_at_ms = next_ms;
     return due;
@@ -289,6 +320,9 @@ static void on_timer(struct timer *timer)
         break;
     case DUE_GOAWAY:
         http2_finish_drain(session);
+        break;
+    case DUE_END:
+        stop_awaiting(session);
         break;
     case DUE_NOTHING:
         break;

@@ -42,6 +42,7 @@ static void reset_fields(struct http_exchange *x)
     struct chain out = x->out;
     *x = (struct http_exchange){.arena = arena, .out = out, .reference_count = 1};
     list_init(&x->link);
+    list_init(&x->linger);
 }
 
 struct http_exchange *http_exchange_open(struct http_exchange_pool *pool,
@@ -74,8 +75,11 @@ void http_exchange_close(struct http_exchange_pool *pool, struct http_exchange *
 {
     x->session = NULL;
     list_remove(&x->link);
+    list_remove(&x->linger);
     pool->open_count--;
-    if (x->handler != NULL && x->handler->on_close != NULL) {
+    /* A server's handler never hears the end of a request that it was not told of. */
+    bool is_known = x->headers_received || x->role == HTTP_CLIENT;
+    if (is_known && x->handler != NULL && x->handler->on_close != NULL) {
         x->handler->on_close(x, reason);
     }
     x->peer = NULL;

@@ -5,7 +5,8 @@
  *
  *     on_headers -> on_body* -> on_end -> on_close
  *
- * on_close comes exactly once, may come at any point, and is the last callback. Everything happens
+ * on_close comes exactly once after on_headers (on a client: in any case), may come at any point,
+ * and is the last callback. Everything happens
  * on the thread of the connection's loop. Functions below may be called inside callbacks; what they
  * send leaves with the connection's next write, one for all exchanges of a loop iteration.
  *
@@ -75,6 +76,8 @@ struct http_exchange {
     void *session; /* NULL once closed */
     const struct http_peer *peer;
     struct list link;
+    struct list linger; /* HTTP/2: answered, the request still comes */
+    uint64_t answered_ms;
     uint32_t reference_count;
     int32_t stream_id;
     struct chain out;

@@ -135,7 +135,8 @@ static void begin(struct listener *listener, struct transport *transport)
     }
     list_push_back(&listener->transports, &transport->link);
     listener->connection_count++;
-    transport_start(transport, connection, listener->options.limits.output_bytes_max);
+    transport_start(transport, connection, /* is_server= */ true,
+                    listener->options.limits.output_bytes_max);
 }
 
 static void on_connection(uv_stream_t *stream, int status)

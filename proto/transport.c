@@ -10,7 +10,8 @@
 enum {
     VECTORS_MAX = 64,
     LINGER_MS = 1000,
-    /* Input taken while output does not move: a peer that reads nothing gets no more work done. */
+    /* Input a server takes while its output does not move: a client that reads nothing gets no more
+     * work done. A client always reads on, or two busy ends could wait for each other for ever. */
     RECEIVE_WHILE_WRITING_MAX = 64 * 1024,
 };
 
@@ -251,7 +252,9 @@ static void on_allocate(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
 
 static bool wants_input(const struct transport *transport)
 {
-    return transport->received_while_writing <= RECEIVE_WHILE_WRITING_MAX &&
+    bool is_stuck =
+        transport->is_server && transport->received_while_writing > RECEIVE_WHILE_WRITING_MAX;
+    return !is_stuck &&
            (transport->connection == NULL || connection_wants_input(transport->connection));
 }
 
@@ -314,9 +317,10 @@ static void start_reading(struct transport *transport)
     }
 }
 
-void transport_start(struct transport *transport, struct connection *connection,
+void transport_start(struct transport *transport, struct connection *connection, bool is_server,
                      size_t output_bytes_max)
 {
+    transport->is_server = is_server;
     transport->connection = connection;
     transport->output_bytes_max = output_bytes_max;
     start_reading(transport);

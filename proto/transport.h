@@ -44,6 +44,7 @@ struct transport {
     bool is_writing;
     bool is_reading;
     bool is_receiving;
+    bool is_server;
     bool has_end; /* the peer has closed its side */
     bool is_ending;
     bool is_shut;
@@ -54,7 +55,7 @@ struct transport {
 struct transport *transport_new(struct wire_loop *wire, bool is_pipe,
                                 const struct transport_events *events, void *owner);
 /* The socket is connected: take over the connection and begin. */
-void transport_start(struct transport *transport, struct connection *connection,
+void transport_start(struct transport *transport, struct connection *connection, bool is_server,
                      size_t output_bytes_max);
 /* Something is to be written: flush before the loop sleeps. */
 void transport_wake(struct transport *transport);

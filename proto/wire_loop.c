@@ -121,9 +121,8 @@ struct wire_loop *wire_loop_new(uv_loop_t *loop)
     wire->idle.data = wire;
     wire->timer.data = wire;
     CHECK(uv_prepare_start(&wire->prepare, on_prepare) == 0);
-    /* Neither keeps the loop alive by itself. */
+    /* It does not keep the loop alive by itself; a timer that is set does. */
     uv_unref((uv_handle_t *)&wire->prepare);
-    uv_unref((uv_handle_t *)&wire->timer);
     return wire;
 }
 

@@ -42,7 +42,7 @@ static struct raft_pending_read *at(struct raft_reads *reads, uint32_t place)
 
 static void push(struct raft_reads *reads, struct raft_pending_read read)
 {
-    if (reads->head > 0 && reads->head + reads->count == reads->capacity) {
+    if (reads->head > reads->count && reads->head + reads->count == reads->capacity) {
         memmove(reads->pending, reads->pending + reads->head,
                 reads->count * sizeof *reads->pending);
         reads->head = 0;

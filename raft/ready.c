@@ -1,48 +1,74 @@
 #include "raft/core.h"
 
 /* The commit index is only a hint to save writes after a restart, and must never name an entry that
- * a crash could take (R7): so it is held back to what was durable before this batch. */
+ * a crash could take (R7): so it is held back to what was durable before this batch, or to the
+ * snapshot that the batch begins with. It never goes back. */
 static struct raft_hard_state hard_state_now(const struct raft *raft)
 {
+    raft_index base = raft->log.base.index;
+    raft_index held = raft->stable > base ? raft->stable : base;
     return (struct raft_hard_state){
         .term = raft->term,
         .vote = PLANTED(2) ? raft->durable_vote : raft->vote,
-        .commit = raft->commit < raft->stable ? raft->commit : raft->stable,
+        .commit = raft->commit < held ? raft->commit : held,
     };
 }
 
-/* One batch of all that changed since the last one. */
-static void take_batch(struct raft *raft, struct raft_ready *ready)
+static void take_hard_state(struct raft *raft, struct raft_ready *ready)
 {
-    bool has_work = raft_has_unsaved(raft) || raft->outbox_durable.count > 0;
-    if (!has_work || raft_batches_is_full(&raft->batches)) {
-        return;
-    }
-    raft_index last = raft_log_last_index(&raft->log);
-    if (raft_has_unsaved(raft)) {
-        raft->hard_state_out = hard_state_now(raft);
-        ready->hard_state = &raft->hard_state_out;
-    }
-    if (raft->is_snapshot_unsaved) {
-        raft->snapshot_out = (struct raft_snapshot_meta){raft->log.base, raft->base_members};
-        ready->snapshot = &raft->snapshot_out;
-    }
-    if (raft->unsaved <= last) {
-        ready->entries = raft_log_at(&raft->log, raft->unsaved);
-        ready->entry_count = (uint32_t)(last - raft->unsaved + 1);
-    }
-    ready->messages_durable = raft->outbox_durable.messages;
-    ready->message_durable_count = raft->outbox_durable.count;
-    raft->outbox_durable.is_lent = true;
+    raft->hard_state_out = hard_state_now(raft);
+    raft->is_hard_state_dirty = false;
+    ready->hard_state = &raft->hard_state_out;
+}
+
+static void add_batch(struct raft *raft, struct raft_ready *ready, raft_index last)
+{
     ready->sequence = raft_batches_add(&raft->batches, &(struct raft_batch){
                                                            .last = last,
                                                            .term = raft->term,
                                                            .vote = raft->vote,
                                                            .taken_at = raft->now,
                                                        });
-    raft->unsaved = last + 1;
-    raft->is_hard_state_dirty = false;
+}
+
+/* A snapshot is a batch of its own: the caller has a state machine to switch before entries that
+ * follow the snapshot can be written. Answers wait for the batch with the entries, of which they
+ * may speak. */
+static void take_snapshot_batch(struct raft *raft, struct raft_ready *ready)
+{
+    raft->snapshot_out = (struct raft_snapshot_meta){raft->log.base, raft->base_members};
     raft->is_snapshot_unsaved = false;
+    ready->snapshot = &raft->snapshot_out;
+    take_hard_state(raft, ready);
+    add_batch(raft, ready, raft->log.base.index);
+}
+
+/* One batch of all that changed since the last one. */
+static void take_batch(struct raft *raft, struct raft_ready *ready)
+{
+    if (raft_batches_is_full(&raft->batches)) {
+        return;
+    }
+    if (raft->is_snapshot_unsaved) {
+        take_snapshot_batch(raft, ready);
+        return;
+    }
+    if (!raft_has_unsaved(raft) && raft->outbox_durable.count == 0) {
+        return;
+    }
+    raft_index last = raft_log_last_index(&raft->log);
+    if (raft_has_unsaved(raft)) {
+        take_hard_state(raft, ready);
+    }
+    if (raft->unsaved <= last) {
+        ready->entries = raft_log_at(&raft->log, raft->unsaved);
+        ready->entry_count = (uint32_t)(last - raft->unsaved + 1);
+        raft->unsaved = last + 1;
+    }
+    ready->messages_durable = raft->outbox_durable.messages;
+    ready->message_durable_count = raft->outbox_durable.count;
+    raft->outbox_durable.is_lent = true;
+    add_batch(raft, ready, last);
 }
 
 /* Only what is durable here, too: the state machine never runs ahead of its own log. */

@@ -107,6 +107,9 @@ struct raft *raft_new(const struct raft_options *options, const struct raft_rest
     }
     raft->role = RAFT_FOLLOWER;
     raft_draw_election_timeout(raft);
+    if (raft_is_voter(raft) && raft_members_voter_count(&raft->members) == 1) {
+        raft->election_at = now; /* there is nobody to wait for */
+    }
     return raft;
 }
 

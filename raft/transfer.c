@@ -40,10 +40,7 @@ void raft_transfer_advance(struct raft *raft)
         return;
     }
     const struct raft_progress *peer = raft_peer_find(raft, raft->transfer_to);
-    if (peer == NULL || !peer->voter || peer->leaving) {
-        raft_transfer_stop(raft);
-        return;
-    }
+    CHECK(peer != NULL && peer->voter && !peer->leaving); /* nothing is proposed meanwhile */
     if (peer->match < raft_log_last_index(&raft->log)) {
         return;
     }

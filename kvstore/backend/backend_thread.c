@@ -1,7 +1,9 @@
 #include "kvstore/backend/backend_thread.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -436,13 +438,31 @@ int backend_thread_start(struct backend *backend, const struct backend_thread_op
     return 0;
 }
 
+static bool try_join(struct backend_thread *thread)
+{
+    enum { PATIENCE_NS = 20 * 1000 * 1000 };
+    struct timespec deadline;
+    CHECK(clock_gettime(CLOCK_REALTIME, &deadline) == 0);
+    deadline.tv_nsec += PATIENCE_NS;
+    deadline.tv_sec += deadline.tv_nsec / 1000000000;
+    deadline.tv_nsec %= 1000000000;
+    int rc = pthread_timedjoin_np(thread->thread, NULL, &deadline);
+    CHECK(rc == 0 || rc == ETIMEDOUT);
+    return rc == 0;
+}
+
 void backend_thread_stop(struct backend_thread *thread)
 {
     if (thread == NULL) {
         return;
     }
     mailbox_close(&thread->jobs);
-    CHECK(pthread_join(thread->thread, NULL) == 0);
+    /* The thread may wait for this one to let the map grow. */
+    while (!try_join(thread)) {
+        if (backend_renew(thread->backend, NULL) != 0) {
+            continue; /* the thread ends all the same */
+        }
+    }
     free_thread(thread);
 }
 

@@ -44,7 +44,8 @@ struct backend_thread;
 MUST_USE int backend_thread_start(struct backend *backend,
                                   const struct backend_thread_options *options,
                                   struct backend_thread **ret_thread, struct err *err);
-/* Store and sync what waits (unless failed), end the thread, free everything. NULL is fine. */
+/* Store and sync what waits (unless failed), end the thread, free everything. Called on the core
+ * thread, whose view it renews; close snapshots before. NULL is fine. */
 void backend_thread_stop(struct backend_thread *thread);
 
 /* The thread becomes the owner of the batch. */

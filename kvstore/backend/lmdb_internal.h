@@ -98,6 +98,10 @@ int lmdb_store_reserve(struct lmdb *lmdb, struct lmdb_store *store, uint64_t byt
 int lmdb_read_position(struct lmdb_store *store, MDB_txn *txn, struct backend_position *ret,
                        struct err *err);
 
+/* lmdb_verify.c */
+/* ERR_CORRUPT: do not use this file. Reads all of it. */
+int lmdb_verify(struct lmdb_store *store, struct err *err);
+
 /* lmdb_write.c */
 int lmdb_commit(struct backend *backend, struct backend_batch *const *batches, uint32_t count,
                 struct err *err);

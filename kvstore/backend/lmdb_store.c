@@ -11,6 +11,7 @@
 
 enum {
     RESERVE_STEP_BYTES = 1 << 20, /* the file grows by whole steps */
+    PREFETCH_BYTES_MAX = 1 << 30, /* of a file that is read from end to end at the start */
 };
 
 static const struct bytes format_name = {(const uint8_t *)"coracle store 1", 15};
@@ -109,6 +110,10 @@ static int check_size(const struct lmdb_store *store, const char *name, struct e
         return err_set(err, ERR_CORRUPT, "'%s' is truncated: %lld bytes, %llu are in use", name,
                        (long long)status.st_size, (unsigned long long)used);
     }
+    /* Every start rebuilds the index from the whole file: have it read ahead in large pieces. */
+    (void)posix_fadvise(store_fd(store), 0,
+                        (off_t)(used < PREFETCH_BYTES_MAX ? used : PREFETCH_BYTES_MAX),
+                        POSIX_FADV_WILLNEED);
     return 0;
 }
 
@@ -194,6 +199,9 @@ int lmdb_store_open(struct lmdb *lmdb, const char *name, unsigned extra_flags,
     }
     if (rc == 0) {
         rc = first_transaction(lmdb, store, err);
+    }
+    if (rc == 0) {
+        rc = lmdb_verify(store, err);
     }
     if (rc != 0) {
         lmdb_store_unref_locked(store); /* nobody else knows it */

@@ -123,7 +123,6 @@ static int copy_and_swap(struct lmdb *lmdb, const char *name, struct err *err)
     CLEANUP(free) char *path = mem_printf("%s/%s", lmdb->directory, name);
     int rc = mdb_env_copy2(lmdb->current->env, path, MDB_CP_COMPACT);
     if (rc != 0) {
-        /* Only the copy suffered: not final. */
         return rc == ENOSPC ? err_set(err, ERR_NO_SPACE, "no space for a compacted copy")
                             : lmdb_error(err, rc, "make a compacted copy");
     }

@@ -73,7 +73,8 @@ void auth_ask(struct kv_client *client)
     struct client_auth *auth = &client->auth;
     CHECK(auth->state == AUTH_WANTED);
     auth->state = AUTH_ASKING;
-    Etcdserverpb__AuthenticateRequest request = ETCDSERVERPB__AUTHENTICATE_REQUEST__INIT;
+    Etcdserverpb__AuthenticateRequest request;
+    etcdserverpb__authenticate_request__init(&request);
     request.name = auth->user;
     request.password = auth->password;
     const struct kv_call_options options = {.timeout_ms = AUTHENTICATE_TIMEOUT_MS};

@@ -35,14 +35,16 @@ static int run_status(struct invocation *inv)
 static int grant_root(struct invocation *inv)
 {
     char root[] = "root";
-    Etcdserverpb__AuthRoleAddRequest add = ETCDSERVERPB__AUTH_ROLE_ADD_REQUEST__INIT;
+    Etcdserverpb__AuthRoleAddRequest add;
+    etcdserverpb__auth_role_add_request__init(&add);
     add.name = root;
     CLEANUP(answer) struct answer added = {0};
     int code = session_call(inv, &kv_role_add, &add.base, &added);
     if (code != EXIT_CODE_OK) {
         return code;
     }
-    Etcdserverpb__AuthUserGrantRoleRequest grant = ETCDSERVERPB__AUTH_USER_GRANT_ROLE_REQUEST__INIT;
+    Etcdserverpb__AuthUserGrantRoleRequest grant;
+    etcdserverpb__auth_user_grant_role_request__init(&grant);
     grant.user = root;
     grant.role = root;
     CLEANUP(answer) struct answer granted = {0};

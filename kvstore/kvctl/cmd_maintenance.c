@@ -69,7 +69,8 @@ static int downgrade(struct invocation *inv, const char *verb,
     if (inv->argument_count > (with_version ? 1 : 0)) {
         return command_fail(EXIT_CODE_BAD_ARGS, "too many arguments");
     }
-    Etcdserverpb__DowngradeRequest request = ETCDSERVERPB__DOWNGRADE_REQUEST__INIT;
+    Etcdserverpb__DowngradeRequest request;
+    etcdserverpb__downgrade_request__init(&request);
     request.action = action;
     if (with_version) {
         request.version = arena_strdup(inv->arena, inv->arguments[0]);

@@ -27,7 +27,8 @@ static int run_add(struct invocation *inv)
     if (code != EXIT_CODE_OK) {
         return code;
     }
-    Etcdserverpb__AuthRoleAddRequest request = ETCDSERVERPB__AUTH_ROLE_ADD_REQUEST__INIT;
+    Etcdserverpb__AuthRoleAddRequest request;
+    etcdserverpb__auth_role_add_request__init(&request);
     request.name = writable(inv, 0);
     CLEANUP(answer) struct answer answer = {0};
     code = session_call(inv, &kv_role_add, &request.base, &answer);
@@ -47,7 +48,8 @@ static int run_delete(struct invocation *inv)
     if (code != EXIT_CODE_OK) {
         return code;
     }
-    Etcdserverpb__AuthRoleDeleteRequest request = ETCDSERVERPB__AUTH_ROLE_DELETE_REQUEST__INIT;
+    Etcdserverpb__AuthRoleDeleteRequest request;
+    etcdserverpb__auth_role_delete_request__init(&request);
     request.role = writable(inv, 0);
     CLEANUP(answer) struct answer answer = {0};
     code = session_call(inv, &kv_role_delete, &request.base, &answer);
@@ -67,7 +69,8 @@ static int run_get(struct invocation *inv)
     if (code != EXIT_CODE_OK) {
         return code;
     }
-    Etcdserverpb__AuthRoleGetRequest request = ETCDSERVERPB__AUTH_ROLE_GET_REQUEST__INIT;
+    Etcdserverpb__AuthRoleGetRequest request;
+    etcdserverpb__auth_role_get_request__init(&request);
     request.role = writable(inv, 0);
     CLEANUP(answer) struct answer answer = {0};
     code = session_call(inv, &kv_role_get, &request.base, &answer);
@@ -154,8 +157,8 @@ static int run_grant(struct invocation *inv)
                             "role grant command requires role name, permission type, and key "
                             "[endkey] as its argument");
     }
-    Etcdserverpb__AuthRoleGrantPermissionRequest request =
-        ETCDSERVERPB__AUTH_ROLE_GRANT_PERMISSION_REQUEST__INIT;
+    Etcdserverpb__AuthRoleGrantPermissionRequest request;
+    etcdserverpb__auth_role_grant_permission_request__init(&request);
     Authpb__Permission permission = AUTHPB__PERMISSION__INIT;
     struct bytes key;
     struct bytes end;
@@ -210,8 +213,8 @@ static int run_revoke(struct invocation *inv)
     if (code != EXIT_CODE_OK) {
         return code;
     }
-    Etcdserverpb__AuthRoleRevokePermissionRequest request =
-        ETCDSERVERPB__AUTH_ROLE_REVOKE_PERMISSION_REQUEST__INIT;
+    Etcdserverpb__AuthRoleRevokePermissionRequest request;
+    etcdserverpb__auth_role_revoke_permission_request__init(&request);
     request.role = writable(inv, 0);
     request.key = binary(key);
     request.range_end = binary(end);

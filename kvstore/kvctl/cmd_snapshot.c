@@ -1,4 +1,5 @@
 /* snapshot save, status. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,6 +9,8 @@
 #include "kvstore/kvctl/go_text.h"
 #include "kvstore/kvctl/progress_bar.h"
 #include "kvstore/kvctl/session.h"
+#include "kvstore/kvctl/sibling.h"
+#include "kvstore/kvctl/snapshot_count.h"
 #include "kvstore/kvctl/snapshot_file.h"
 #include "kvstore/kvctl/text_table.h"
 
@@ -115,56 +118,150 @@ static int run_save(struct invocation *inv)
     return code;
 }
 
+/* What snapshot status shows; revision and records are known for our own format only. */
+struct backup {
+    struct snapshot_status file;
+    struct snapshot_count count;
+    bool is_counted;
+    char hash[65];
+};
+
+static int read_backup(const char *path, struct backup *backup)
+{
+    struct err err;
+    if (snapshot_file_check(path, &backup->file, &err) < 0) {
+        return command_fail(err.code == ERR_CORRUPT ? EXIT_CODE_ERROR : EXIT_CODE_IO, "%s",
+                            err.text);
+    }
+    for (size_t i = 0; i < sizeof backup->file.sha256; i++) {
+        (void)snprintf(backup->hash + 2 * i, 3, "%02x", backup->file.sha256[i]);
+    }
+    backup->is_counted = strcmp(backup->file.format, "coracle") == 0;
+    if (!backup->is_counted) {
+        return EXIT_CODE_OK;
+    }
+    CLEANUP(file) FILE *file = fopen(path, "rbe");
+    if (file == NULL) {
+        return command_fail(EXIT_CODE_IO, "open %s: %s", path, strerror(errno));
+    }
+    if (snapshot_count_read(file, &backup->count, &err) < 0) {
+        return command_fail(EXIT_CODE_ERROR, "%s", err.text);
+    }
+    return EXIT_CODE_OK;
+}
+
+static void append_status_json(struct buf *out, const struct backup *backup)
+{
+    buf_append_format(out, "{\"sha256\":\"%s\",\"format\":\"%s\"", backup->hash,
+                      backup->file.format);
+    if (backup->is_counted) {
+        buf_append_format(out, ",\"revision\":%lld,\"totalKey\":%llu",
+                          (long long)backup->count.revision,
+                          (unsigned long long)backup->count.record_count);
+    }
+    buf_append_format(out, ",\"totalSize\":%llu}\n", (unsigned long long)backup->file.size_bytes);
+}
+
+static void append_status_fields(struct buf *out, const struct backup *backup)
+{
+    buf_append_format(out, "\"SHA256\" : \"%s\"\n\"Format\" : \"%s\"\n", backup->hash,
+                      backup->file.format);
+    if (backup->is_counted) {
+        buf_append_format(out, "\"Revision\" : %lld\n\"Keys\" : %llu\n",
+                          (long long)backup->count.revision,
+                          (unsigned long long)backup->count.record_count);
+    }
+    buf_append_format(out, "\"Size\" : %llu\n", (unsigned long long)backup->file.size_bytes);
+}
+
+static void append_status_table(struct buf *out, const struct backup *backup, bool is_framed)
+{
+    CLEANUP(buf) struct buf size = BUF_INIT;
+    struct text_table table;
+    go_text_append_size(&size, backup->file.size_bytes);
+    text_table_init(&table, "hash|revision|total keys|total size|format");
+    text_table_add_row(&table);
+    text_table_set(&table, 0, "%.8s", backup->hash);
+    if (backup->is_counted) {
+        text_table_set(&table, 1, "%lld", (long long)backup->count.revision);
+        text_table_set(&table, 2, "%llu", (unsigned long long)backup->count.record_count);
+    }
+    text_table_set(&table, 3, "%s", buf_text(&size));
+    text_table_set(&table, 4, "%s", backup->file.format);
+    if (is_framed) {
+        text_table_append(&table, out);
+    } else {
+        text_table_append_plain(&table, out);
+    }
+    text_table_deinit(&table);
+}
+
 static int run_status(struct invocation *inv)
 {
     if (inv->argument_count != 1) {
         return command_fail(EXIT_CODE_BAD_ARGS, "snapshot status requires exactly one argument");
     }
+    struct backup backup;
     int code = session_open(inv);
+    if (code == EXIT_CODE_OK) {
+        code = read_backup(inv->arguments[0], &backup);
+    }
     if (code != EXIT_CODE_OK) {
         return code;
     }
     struct printer *printer = &inv->session->printer;
-    struct snapshot_status status;
     struct err err;
-    if (snapshot_file_check(inv->arguments[0], &status, &err) < 0) {
-        return command_fail(err.code == ERR_CORRUPT ? EXIT_CODE_ERROR : EXIT_CODE_IO, "%s",
-                            err.text);
-    }
-    char hash[65];
-    for (size_t i = 0; i < sizeof status.sha256; i++) {
-        (void)snprintf(hash + 2 * i, 3, "%02x", status.sha256[i]);
-    }
-    CLEANUP(buf) struct buf size = BUF_INIT;
-    go_text_append_size(&size, status.size_bytes);
-    struct text_table table;
     switch (printer->format) {
     case OUTPUT_JSON:
-        buf_append_format(printer->out,
-                          "{\"sha256\":\"%s\",\"format\":\"%s\",\"totalSize\":%llu}\n", hash,
-                          status.format, (unsigned long long)status.size_bytes);
+        append_status_json(printer->out, &backup);
         break;
     case OUTPUT_FIELDS:
-        buf_append_format(printer->out,
-                          "\"SHA256\" : \"%s\"\n\"Format\" : \"%s\"\n\"Size\" : %llu\n", hash,
-                          status.format, (unsigned long long)status.size_bytes);
+        append_status_fields(printer->out, &backup);
         break;
-    default:
-        text_table_init(&table, "SHA-256|Format|Total Size");
-        text_table_add_row(&table);
-        text_table_set(&table, 0, "%s", hash);
-        text_table_set(&table, 1, "%s", status.format);
-        text_table_set(&table, 2, "%s", buf_text(&size));
-        if (printer->format == OUTPUT_TABLE) {
-            text_table_append(&table, printer->out);
-        } else {
-            text_table_append_plain(&table, printer->out);
-        }
-        text_table_deinit(&table);
+    case OUTPUT_SIMPLE:
+    case OUTPUT_TABLE:
+        append_status_table(printer->out, &backup, printer->format == OUTPUT_TABLE);
         break;
+    case OUTPUT_PROTOBUF:
+        return session_show(inv, print_unsupported(printer, &err), &err);
     }
     return session_show(inv, 0, &err);
 }
+
+/* Building a data directory takes the storage libraries, which live in a program of their own. */
+static int run_restore(struct invocation *inv)
+{
+    const char *const head[] = {"kvctl", "snapshot", "restore"};
+    char **words = arena_zalloc(inv->arena, ((size_t)inv->raw_count + 4) * sizeof *words);
+    for (int i = 0; i < 3; i++) {
+        words[i] = arena_strdup(inv->arena, head[i]);
+    }
+    for (int i = 0; i < inv->raw_count; i++) {
+        words[i + 3] = arena_strdup(inv->arena, inv->raw[i]);
+    }
+    return sibling_exec("kvctl-restore", words);
+}
+
+static const struct flag restore_flags[] = {
+    {.name = "data-dir", .type = FLAG_TEXT, .help = "directory to make (default <name>.etcd)"},
+    {.name = "name", .type = FLAG_TEXT, .initial = "default", .help = "name of this member"},
+    {.name = "initial-cluster",
+     .type = FLAG_TEXT,
+     .initial = "default=http://localhost:2380",
+     .help = "name=peer URL of every member of the new cluster, comma separated"},
+    {.name = "initial-cluster-token",
+     .type = FLAG_TEXT,
+     .initial = "etcd-cluster",
+     .help = "keeps clusters apart that were made with the same URLs"},
+    {.name = "initial-advertise-peer-urls",
+     .type = FLAG_TEXT,
+     .initial = "http://localhost:2380",
+     .help = "this member's peer URLs"},
+    {.name = "skip-hash-check",
+     .type = FLAG_BOOL,
+     .help = "the file has no SHA-256 at its end (copied from a data directory)"},
+    {.name = NULL},
+};
 
 const struct command snapshot_commands[] = {
     {
@@ -186,7 +283,24 @@ const struct command snapshot_commands[] = {
         .arguments = "<file>",
         .run = run_status,
         .has_table = true,
-        .examples = "$ kvctl snapshot status backup.db",
+        .examples = "$ kvctl snapshot status backup.db\n"
+                    "5a0352ba, 1234, 98765, 17 MB, coracle",
+    },
+    {
+        .path = "snapshot restore",
+        .group = "maintenance",
+        .summary = "Make a member's data directory from a backup",
+        .arguments = "<file>",
+        .flags = restore_flags,
+        .run = run_restore,
+        .examples = "$ kvctl snapshot restore backup.db --data-dir m1 --name m1 \\\n"
+                    "    --initial-cluster m1=http://10.0.0.1:2380,m2=http://10.0.0.2:2380 \\\n"
+                    "    --initial-advertise-peer-urls http://10.0.0.1:2380",
+        .more =
+            "Restore every member of the new cluster from the same file, each with its own name "
+            "and\n"
+            "URLs, then start them with kvd and the same flags. They keep keys, revisions, leases\n"
+            "and users, and get new ids, so that members of the old cluster cannot disturb them.",
     },
     {.path = NULL},
 };

@@ -34,7 +34,7 @@ static int read_line(struct arena *arena, const char **ret)
 
 static int parse_failed(int result, const struct err *err)
 {
-    enum exit_code code = result == ERR_UNSUPPORTED ? EXIT_CODE_BAD_FEATURE : EXIT_CODE_BAD_ARGS;
+    enum command_exit code = result == ERR_UNSUPPORTED ? EXIT_CODE_BAD_FEATURE : EXIT_CODE_BAD_ARGS;
     return command_fail(result == ERR_MALFORMED ? EXIT_CODE_INVALID_INPUT : code, "%s", err->text);
 }
 

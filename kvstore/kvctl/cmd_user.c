@@ -56,7 +56,8 @@ static int run_add(struct invocation *inv)
         return command_fail(EXIT_CODE_BAD_ARGS,
                             "user add command requires user name as its argument");
     }
-    Etcdserverpb__AuthUserAddRequest request = ETCDSERVERPB__AUTH_USER_ADD_REQUEST__INIT;
+    Etcdserverpb__AuthUserAddRequest request;
+    etcdserverpb__auth_user_add_request__init(&request);
     Authpb__UserAddOptions options = AUTHPB__USER_ADD_OPTIONS__INIT;
     int code = read_new_user(inv, &request);
     if (code != EXIT_CODE_OK) {
@@ -82,7 +83,8 @@ static int run_delete(struct invocation *inv)
         return command_fail(EXIT_CODE_BAD_ARGS,
                             "user delete command requires user name as its argument");
     }
-    Etcdserverpb__AuthUserDeleteRequest request = ETCDSERVERPB__AUTH_USER_DELETE_REQUEST__INIT;
+    Etcdserverpb__AuthUserDeleteRequest request;
+    etcdserverpb__auth_user_delete_request__init(&request);
     request.name = writable(inv, 0);
     CLEANUP(answer) struct answer answer = {0};
     int code = session_call(inv, &kv_user_delete, &request.base, &answer);
@@ -102,7 +104,8 @@ static int show_detail(struct invocation *inv, const char *name,
 {
     printf("User: %s\n", name);
     for (size_t i = 0; i < user->n_roles; i++) {
-        Etcdserverpb__AuthRoleGetRequest request = ETCDSERVERPB__AUTH_ROLE_GET_REQUEST__INIT;
+        Etcdserverpb__AuthRoleGetRequest request;
+        etcdserverpb__auth_role_get_request__init(&request);
         request.role = user->roles[i];
         CLEANUP(answer) struct answer answer = {0};
         printf("\n");
@@ -126,7 +129,8 @@ static int run_get(struct invocation *inv)
         return command_fail(EXIT_CODE_BAD_ARGS,
                             "user get command requires user name as its argument");
     }
-    Etcdserverpb__AuthUserGetRequest request = ETCDSERVERPB__AUTH_USER_GET_REQUEST__INIT;
+    Etcdserverpb__AuthUserGetRequest request;
+    etcdserverpb__auth_user_get_request__init(&request);
     request.name = writable(inv, 0);
     CLEANUP(answer) struct answer answer = {0};
     int code = session_call(inv, &kv_user_get, &request.base, &answer);
@@ -163,8 +167,8 @@ static int run_passwd(struct invocation *inv)
         return command_fail(EXIT_CODE_BAD_ARGS,
                             "user passwd command requires user name as its argument");
     }
-    Etcdserverpb__AuthUserChangePasswordRequest request =
-        ETCDSERVERPB__AUTH_USER_CHANGE_PASSWORD_REQUEST__INIT;
+    Etcdserverpb__AuthUserChangePasswordRequest request;
+    etcdserverpb__auth_user_change_password_request__init(&request);
     request.name = writable(inv, 0);
     int code = read_password(inv, request.name, &request.password);
     if (code != EXIT_CODE_OK) {
@@ -188,8 +192,8 @@ static int run_grant_role(struct invocation *inv)
         return command_fail(EXIT_CODE_BAD_ARGS,
                             "user grant command requires user name and role name as its argument");
     }
-    Etcdserverpb__AuthUserGrantRoleRequest request =
-        ETCDSERVERPB__AUTH_USER_GRANT_ROLE_REQUEST__INIT;
+    Etcdserverpb__AuthUserGrantRoleRequest request;
+    etcdserverpb__auth_user_grant_role_request__init(&request);
     request.user = writable(inv, 0);
     request.role = writable(inv, 1);
     CLEANUP(answer) struct answer answer = {0};
@@ -212,8 +216,8 @@ static int run_revoke_role(struct invocation *inv)
         return command_fail(EXIT_CODE_BAD_ARGS,
                             "user revoke-role requires user name and role name as its argument");
     }
-    Etcdserverpb__AuthUserRevokeRoleRequest request =
-        ETCDSERVERPB__AUTH_USER_REVOKE_ROLE_REQUEST__INIT;
+    Etcdserverpb__AuthUserRevokeRoleRequest request;
+    etcdserverpb__auth_user_revoke_role_request__init(&request);
     request.name = writable(inv, 0);
     request.role = writable(inv, 1);
     CLEANUP(answer) struct answer answer = {0};

@@ -3,7 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-int command_fail(enum exit_code code, const char *format, ...)
+int command_fail(enum command_exit code, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);

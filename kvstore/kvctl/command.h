@@ -13,7 +13,7 @@
 #include "kvstore/kvctl/flag.h"
 
 /* Process exit codes; the numbers are etcdctl's (pkg/cobrautl), scripts depend on them. */
-enum exit_code {
+enum command_exit {
     EXIT_CODE_OK = 0,
     EXIT_CODE_ERROR = 1,
     EXIT_CODE_BAD_CONNECTION = 2,
@@ -41,7 +41,7 @@ struct invocation {
     struct session *session; /* NULL until a command needs the cluster: session.h */
 };
 
-/* Returns an exit_code; on failure it has printed "Error: ..." on standard error itself. */
+/* Returns a command_exit; on failure it has printed "Error: ..." on standard error itself. */
 typedef int command_run(struct invocation *invocation);
 
 struct command {
@@ -59,7 +59,7 @@ struct command {
 };
 
 /* Print "Error: <text>" on standard error; returns code. */
-__attribute__((format(printf, 2, 3))) int command_fail(enum exit_code code, const char *format,
+__attribute__((format(printf, 2, 3))) int command_fail(enum command_exit code, const char *format,
                                                        ...);
 
 #endif

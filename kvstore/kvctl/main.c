@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "kvstore/kvctl/command_table.h"
+#include "kvstore/kvctl/completion.h"
 #include "kvstore/kvctl/global_flags.h"
 #include "kvstore/kvctl/help.h"
 #include "kvstore/kvctl/session.h"
@@ -80,8 +81,20 @@ static int run_command(const struct command_match *match, char **words, struct a
     return code;
 }
 
+/* kvctl __complete WORDS...: for the completion scripts. */
+static int run_complete(int count, char **words)
+{
+    CLEANUP(buf) struct buf text = BUF_INIT;
+    completion_append_candidates(&text, (const char *const *)words, count);
+    print(stdout, &text);
+    return EXIT_CODE_OK;
+}
+
 static int dispatch(int count, char **words, struct arena *arena)
 {
+    if (count > 1 && strcmp(words[1], "__complete") == 0) {
+        return run_complete(count - 2, words + 2);
+    }
     struct command_match match;
     const char *const *rest = (const char *const *)words + 1;
     bool is_help = count > 1 && strcmp(words[1], "help") == 0;

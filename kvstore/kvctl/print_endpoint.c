@@ -118,12 +118,10 @@ static const char *errors_text(struct buf *scratch, const Etcdserverpb__StatusRe
 static void status_row(struct text_table *table, const struct endpoint_status *status)
 {
     static const Etcdserverpb__ResponseHeader no_header = ETCDSERVERPB__RESPONSE_HEADER__INIT;
-    static const Etcdserverpb__DowngradeInfo no_downgrade = ETCDSERVERPB__DOWNGRADE_INFO__INIT;
     CLEANUP(buf) struct buf scratch = BUF_INIT;
     const Etcdserverpb__StatusResponse *r = status->reply;
     const Etcdserverpb__ResponseHeader *header = r->header != NULL ? r->header : &no_header;
-    const Etcdserverpb__DowngradeInfo *downgrade =
-        r->downgradeinfo != NULL ? r->downgradeinfo : &no_downgrade;
+    const Etcdserverpb__DowngradeInfo *downgrade = r->downgradeinfo;
     long long unused = r->dbsize == 0 ? 0 : 100 - r->dbsizeinuse * 100 / r->dbsize;
     text_table_add_row(table);
     text_table_set(table, 0, "%s", status->endpoint);
@@ -140,8 +138,8 @@ static void status_row(struct text_table *table, const struct endpoint_status *s
     text_table_set(table, 11, "%llu", (unsigned long long)r->raftindex);
     text_table_set(table, 12, "%llu", (unsigned long long)r->raftappliedindex);
     text_table_set(table, 13, "%s", errors_text(&scratch, r, ", "));
-    text_table_set(table, 14, "%s", downgrade->targetversion);
-    text_table_set(table, 15, "%s", bool_text(downgrade->enabled));
+    text_table_set(table, 14, "%s", downgrade != NULL ? downgrade->targetversion : "");
+    text_table_set(table, 15, "%s", bool_text(downgrade != NULL && downgrade->enabled));
 }
 
 static void status_table(struct printer *p, const struct endpoint_status *list, size_t count)

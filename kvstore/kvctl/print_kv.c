@@ -145,7 +145,8 @@ static const char *event_type(const Mvccpb__Event *event)
 static void json_watch(struct printer *p, const Etcdserverpb__WatchResponse *r)
 {
     static const Etcdserverpb__ResponseHeader none = ETCDSERVERPB__RESPONSE_HEADER__INIT;
-    Etcdserverpb__WatchResponse events_only = ETCDSERVERPB__WATCH_RESPONSE__INIT;
+    Etcdserverpb__WatchResponse events_only;
+    etcdserverpb__watch_response__init(&events_only);
     events_only.n_events = r->n_events;
     events_only.events = r->events;
     struct printer line = *p;

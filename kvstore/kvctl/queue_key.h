@@ -22,7 +22,7 @@ struct queue_key {
     bool is_signalled;
 };
 
-/* All return an exit_code and print what failed. */
+/* All return a command_exit and print what failed. */
 
 /* Grant a lease and keep it alive; signals set is_signalled from now on. */
 MUST_USE int queue_key_open(struct queue_key *queue, struct invocation *invocation,

@@ -21,7 +21,7 @@ struct session {
     size_t endpoint_count;
 };
 
-/* All of these print "Error: ..." and return an exit_code when they fail. */
+/* All of these print "Error: ..." and return a command_exit when they fail. */
 
 /* The loop, the endpoints and the output format; no client yet. */
 MUST_USE int session_open(struct invocation *invocation);
@@ -55,6 +55,10 @@ enum { SESSION_COMMAND_TIMEOUT = -1, SESSION_NO_TIMEOUT = 0 };
 void session_ask(struct invocation *invocation, struct kv_client *client,
                  const struct kv_method *method, const ProtobufCMessage *request,
                  int64_t timeout_ms, struct answer *ret);
+/* The same question on several clients at once; ret has an answer for each. */
+void session_ask_all(struct invocation *invocation, struct kv_client *const *clients, size_t count,
+                     const struct kv_method *method, const ProtobufCMessage *request,
+                     int64_t timeout_ms, struct answer *ret);
 /* The same on the session's client; a failure is printed and is the exit code. */
 MUST_USE int session_call(struct invocation *invocation, const struct kv_method *method,
                           const ProtobufCMessage *request, struct answer *ret);
@@ -62,7 +66,7 @@ MUST_USE int session_call_within(struct invocation *invocation, const struct kv_
                                  const ProtobufCMessage *request, int64_t timeout_ms,
                                  struct answer *ret);
 /* Print the failure of an answer, with a hint when no member could be reached. */
-int session_fail(struct invocation *invocation, struct kv_client *client, enum exit_code code,
+int session_fail(struct invocation *invocation, struct kv_client *client, enum command_exit code,
                  const struct answer *answer);
 
 /* Write what the printer holds; printed is the print function's result. */

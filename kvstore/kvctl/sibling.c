@@ -111,7 +111,7 @@ int sibling_exec(const char *program, char *const *words)
     if (folder_size + strlen(program) >= sizeof path) {
         return command_fail(EXIT_CODE_ERROR, "find %s: %s", program, strerror(ENAMETOOLONG));
     }
-    strcpy(path + folder_size, program);
+    memcpy(path + folder_size, program, strlen(program) + 1);
     (void)execv(path, words);
     int reason = errno;
     if (reason == ENOENT) {

@@ -158,7 +158,7 @@ static const char *format_name(const uint8_t *head, size_t size)
     if (size >= 20 && memcmp(head + 16, bbolt, sizeof bbolt) == 0) {
         return "etcd";
     }
-    if (size >= 7 && memcmp(head, "coracle", 7) == 0) {
+    if (size >= 7 && memcmp(head, "CRCLSNP", 7) == 0) {
         return "coracle";
     }
     return "unknown";

@@ -178,7 +178,7 @@ static uint64_t rank(const struct key_index *index, struct bytes key)
         }
     }
     uint64_t below = path.position >= 64 ? UINT64_MAX : (UINT64_C(1) << path.position) - 1;
-    return rank + (uint64_t)__builtin_popcountll(path.leaf->live & below);
+    return rank + key_bits_count(path.leaf->live & below);
 }
 
 uint64_t key_index_count(const struct key_index *index, const struct key_range *range)
@@ -253,7 +253,7 @@ static uint64_t check_node(const struct key_node *node, uint64_t *entries)
         }
         CHECK(node->count == 64 || leaf->live >> node->count == 0);
         *entries += node->count;
-        return (uint64_t)__builtin_popcountll(leaf->live);
+        return key_bits_count(leaf->live);
     }
     const struct key_inner *inner = (const struct key_inner *)node;
     uint64_t live = 0;

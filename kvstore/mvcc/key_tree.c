@@ -44,7 +44,12 @@ static void refresh(struct key_node *node)
     if (count == 0) {
         return;
     }
-    node->prefix_size = (uint32_t)common_prefix(node_key(node, 0), node_key(node, count - 1));
+    struct bytes first = node_key(node, 0);
+    node->prefix_size = (uint32_t)common_prefix(first, node_key(node, count - 1));
+    if (node->prefix_size > 0) {
+        memcpy(node->prefix, first.data,
+               node->prefix_size < KEY_PREFIX_INLINE ? node->prefix_size : KEY_PREFIX_INLINE);
+    }
     for (unsigned i = 0; i < count; i++) {
         node->hint[i] = hint_of(node_key(node, i), node->prefix_size);
     }
@@ -65,6 +70,18 @@ static void refresh_added(struct key_node *node, unsigned slot)
     node->hint[slot] = hint_of(node_key(node, slot), node->prefix_size);
 }
 
+/* The key against what all keys of the node begin with, as far as the key goes. */
+static int compare_prefix(const struct key_node *node, struct bytes key)
+{
+    size_t shared = key.size < node->prefix_size ? key.size : node->prefix_size;
+    size_t near = shared < KEY_PREFIX_INLINE ? shared : KEY_PREFIX_INLINE;
+    int order = near == 0 ? 0 : memcmp(key.data, node->prefix, near);
+    if (order != 0 || shared == near) {
+        return order;
+    }
+    return memcmp(key.data + near, node_key(node, 0).data + near, shared - near);
+}
+
 unsigned key_node_lower_bound(const struct key_node *node, struct bytes key, bool *ret_equal)
 {
     unsigned count = key_count(node);
@@ -74,8 +91,7 @@ unsigned key_node_lower_bound(const struct key_node *node, struct bytes key, boo
     }
     size_t prefix = node->prefix_size;
     if (prefix > 0) {
-        size_t shared = key.size < prefix ? key.size : prefix;
-        int order = shared == 0 ? 0 : memcmp(key.data, node_key(node, 0).data, shared);
+        int order = compare_prefix(node, key);
         if (order < 0 || (order == 0 && key.size < prefix)) {
             return 0;
         }
@@ -140,7 +156,7 @@ void key_tree_find(const struct key_index *index, struct bytes key, struct key_p
 uint64_t key_node_live(const struct key_node *node)
 {
     if (node->level == 0) {
-        return (uint64_t)__builtin_popcountll(((const struct key_leaf *)node)->live);
+        return key_bits_count(((const struct key_leaf *)node)->live);
     }
     const struct key_inner *inner = (const struct key_inner *)node;
     uint64_t live = 0;

@@ -9,6 +9,7 @@ enum {
     KEY_FEW = 16,    /* a node with fewer children looks for a sibling to merge with */
     KEY_MERGED_MAX = 48,
     KEY_DEPTH_MAX = 24,
+    KEY_PREFIX_INLINE = 40, /* bytes of the shared prefix that a search finds in the node */
 };
 
 /* What leaves and inner nodes share. A leaf has `count` keys, an inner node `count` children and
@@ -18,6 +19,7 @@ struct key_node {
     uint16_t level;            /* 0: leaf */
     uint32_t prefix_size;      /* bytes that all keys of the node share */
     uint32_t hint[KEY_FANOUT]; /* the four bytes after the prefix, big-endian, of each key */
+    uint8_t prefix[KEY_PREFIX_INLINE];
 };
 
 struct key_leaf {
@@ -66,6 +68,15 @@ static inline struct key_leaf *key_node_leaf(struct key_node *node)
 static inline struct key_inner *key_node_inner(struct key_node *node)
 {
     return (struct key_inner *)node; /* node is its first member */
+}
+
+/* Set bits. The compiler's own is a library call where the processor's is not assumed. */
+static inline uint64_t key_bits_count(uint64_t bits)
+{
+    bits -= bits >> 1 & 0x5555555555555555U;
+    bits = (bits & 0x3333333333333333U) + (bits >> 2 & 0x3333333333333333U);
+    bits = (bits + (bits >> 4)) & 0x0f0f0f0f0f0f0f0fU;
+    return bits * 0x0101010101010101U >> 56;
 }
 
 struct key_leaf *key_leaf_new(struct key_index *index);

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "kvstore/mvcc/mvcc_internal.h"
+#include "kvstore/mvcc/planted.h"
 
 struct mvcc *mvcc_new(struct backend *backend)
 {
@@ -170,7 +171,7 @@ void mvcc_delete(struct mvcc *mvcc, struct key_entry *entry)
 const struct mvcc_change *mvcc_end(struct mvcc *mvcc, uint32_t *ret_count)
 {
     CHECK(mvcc->in_transaction);
-    mvcc->revision = mvcc_now(mvcc);
+    mvcc->revision = PLANTED(55) ? mvcc->revision + 1 : mvcc_now(mvcc);
     mvcc->in_transaction = false;
     *ret_count = mvcc->change_count;
     return mvcc->changes;

@@ -178,8 +178,7 @@ void node_on_durable(struct node *node, raft_time_ms now, raft_index index)
     }
     step(node, &(struct raft_event){.type = RAFT_COMPACTED, .compacted = {.index = upto}});
     node->compacted_index = upto;
-    const struct raft_hard_state hard_state = raft_hard_state(node->raft);
-    node->io.compact_log(node->io.context, &meta, &hard_state);
+    node->io.compact_log(node->io.context, &meta);
 }
 
 void node_on_snapshot_sent(struct node *node, raft_time_ms now, raft_id peer, raft_index index,
@@ -224,6 +223,16 @@ void node_on_peer(struct node *node, raft_time_ms now, raft_id id, bool is_conne
         step(node,
              &(struct raft_event){.type = RAFT_PEER_UNREACHABLE, .unreachable = {.peer = id}});
     }
+}
+
+bool node_peer_is_connected(const struct node *node, raft_id id)
+{
+    for (uint32_t i = 0; i < NODE_PEERS_MAX; i++) {
+        if (node->peers[i].id == id) {
+            return node->peers[i].is_connected;
+        }
+    }
+    return id == node_id(node);
 }
 
 void node_set_disk_full(struct node *node, bool is_full)
@@ -547,6 +556,11 @@ void node_get_status(const struct node *node, struct raft_status *status)
 raft_index node_applied(const struct node *node)
 {
     return kv_applied(node->kv).index;
+}
+
+struct raft_members node_members_at(const struct node *node, raft_index index)
+{
+    return raft_members_at(node->raft, index);
 }
 
 bool node_wants_snapshot(const struct node *node, struct raft_position last)

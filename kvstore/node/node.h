@@ -95,11 +95,12 @@ struct node_io {
     /* Store; the batch is the callee's. Then node_on_stored. */
     void (*store)(void *context, struct backend_batch *batch);
     /* The write-ahead log may forget entries at and below meta.last once it has recorded meta. */
-    void (*compact_log)(void *context, const struct raft_snapshot_meta *meta,
-                        const struct raft_hard_state *hard_state);
+    void (*compact_log)(void *context, const struct raft_snapshot_meta *meta);
     /* Switch to the staged state with this meta, then node_on_installed. Nothing is asked of the
      * node's disk in between. */
     void (*install_snapshot)(void *context, const struct raft_snapshot_meta *meta);
+    /* For tests that follow what is applied; may be NULL. */
+    void (*applied)(void *context, const struct raft_entry *entry);
     void (*reply)(void *context, uint64_t token, const struct node_reply *reply);
     /* The stream (its context) has watch responses to take. */
     void (*watch_ready)(void *context, void *stream);
@@ -177,6 +178,8 @@ bool node_is_leader(const struct node *node);
 bool node_is_learner(const struct node *node);
 void node_get_status(const struct node *node, struct raft_status *status);
 raft_index node_applied(const struct node *node);
+/* The members in force at an index of raft's log (for a snapshot's metadata). */
+struct raft_members node_members_at(const struct node *node, raft_index index);
 bool node_wants_snapshot(const struct node *node, struct raft_position last);
 /* Between io.install_snapshot and node_on_installed. Staged state that is complete, was told to the
  * node by node_on_message, and does not lead here in the next node_advance, is of no use: drop it.

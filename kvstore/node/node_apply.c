@@ -57,6 +57,9 @@ static void apply_one(struct node *node, const struct raft_entry *entry)
     if (at.index <= kv_applied(node->kv).index) {
         return; /* the store had it already when we started, or a snapshot covered it */
     }
+    if (node->io.applied != NULL) {
+        node->io.applied(node->io.context, entry);
+    }
     if (entry->type == RAFT_ENTRY_NOOP) {
         kv_apply_nothing(node->kv, at);
         return;

@@ -114,7 +114,7 @@ static void forward_free(struct node_forward *forward)
 void node_flush_forwards(struct node *node)
 {
     raft_id leader = raft_leader(node->raft);
-    if (leader == 0) {
+    if (leader == 0 || !node_peer_is_connected(node, leader)) {
         return;
     }
     list_foreach_safe (link, &node->forwards) {

@@ -222,6 +222,9 @@ bool node_decode_is_alarm_get(struct node *node, struct bytes body);
 void node_rehead(struct node *node, struct bytes answer, struct buf *out);
 void node_status_reply(struct node *node, uint64_t token);
 
+/* True for this member itself. */
+bool node_peer_is_connected(const struct node *node, raft_id id);
+
 static inline bool node_leads(const struct node *node)
 {
     return raft_role(node->raft) == RAFT_LEADER;

@@ -13,7 +13,7 @@
 
 static bool is_peer_url(const char *url)
 {
-    static const char *const schemes[] = {"http://", "https://", "unix://", "unixs://"};
+    static const char schemes[][9] = {"http://", "https://", "unix://", "unixs://"};
     for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
         size_t length = strlen(schemes[i]);
         if (strncmp(url, schemes[i], length) != 0) {
@@ -97,16 +97,6 @@ static bool is_connected_long(const struct node *node, raft_id id)
     return false;
 }
 
-static bool is_connected_now(const struct node *node, raft_id id)
-{
-    for (uint32_t i = 0; i < NODE_PEERS_MAX; i++) {
-        if (node->peers[i].id == id) {
-            return node->peers[i].is_connected;
-        }
-    }
-    return id == node_id(node);
-}
-
 /* Voters and started voters of the cluster, without one of them (0: with all). */
 struct census {
     uint32_t voters;
@@ -154,7 +144,7 @@ static enum etcd_error check_remove(const struct node *node, const struct cluste
     if (rest.voters == 0 || rest.started < rest.voters / 2 + 1) {
         return ETCD_NOT_ENOUGH_STARTED;
     }
-    if (member->id != node_id(node) && !is_connected_now(node, member->id)) {
+    if (member->id != node_id(node) && !node_peer_is_connected(node, member->id)) {
         return ETCD_OK; /* it is down: the quorum that works does not need it */
     }
     struct census all = count_voters(node, 0);

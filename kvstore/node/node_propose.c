@@ -221,8 +221,8 @@ void node_flush_proposals(struct node *node)
         return;
     }
     raft_id leader = raft_leader(node->raft);
-    if (leader != 0) {
-        send_to_leader(node, leader);
+    if (leader != 0 && node_peer_is_connected(node, leader)) {
+        send_to_leader(node, leader); /* else they wait here, where nothing can have happened */
     }
 }
 

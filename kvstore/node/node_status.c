@@ -130,7 +130,8 @@ void node_status_reply(struct node *node, uint64_t token)
     response.version = arena_strdup(&arena, node->options.version);
     response.dbsize = (int64_t)backend.size_bytes;
     response.dbsizeinuse = (int64_t)backend.size_in_use_bytes;
-    response.dbsizequota = node->options.kv.quota_bytes;
+    int64_t quota = node->options.kv.quota_bytes;
+    response.dbsizequota = quota == 0 ? (INT64_C(2) << 30) : quota;
     response.leader = raft.leader;
     response.raftindex = raft.commit;
     response.raftterm = raft.term;

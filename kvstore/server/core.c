@@ -5,7 +5,10 @@
 #include "base/log.h"
 #include "kvstore/server/core_internal.h"
 
-enum { WAL_LOW_BYTES = 4 << 20 /* below it writes are refused: the disk is nearly full */ };
+enum {
+    WAL_LOW_BYTES = 4 << 20,           /* below it writes are refused: the disk is nearly full */
+    STAGE_PENDING_BYTES_MAX = 32 << 20 /* of a received snapshot, not written yet */
+};
 
 static struct metrics *metrics_of(struct core *core)
 {
@@ -43,12 +46,11 @@ static void io_store(void *context, struct backend_batch *batch)
     backend_thread_take_batch(core->backend_thread, batch);
 }
 
-static void io_compact_log(void *context, const struct raft_snapshot_meta *meta,
-                           const struct raft_hard_state *hard_state)
+static void io_compact_log(void *context, const struct raft_snapshot_meta *meta)
 {
     struct core *core = context;
     wal_thread_take_batch(core->wal_thread,
-                          wal_batch_new(core->last_sequence, hard_state, meta, NULL, 0));
+                          wal_batch_new(core->last_sequence, NULL, meta, NULL, 0));
     wal_thread_release(core->wal_thread, meta->last.index);
     log_info("compacted the log", LOG_U64("index", meta->last.index));
 }
@@ -252,6 +254,8 @@ static void set_timer(struct core *core)
     (void)uv_timer_start(&core->timer, on_timer, wait, 0); /* fails only for a closing handle */
 }
 
+static void offer_room(struct core *core);
+
 static void run(struct core *core)
 {
     uint64_t started = uv_hrtime();
@@ -262,6 +266,7 @@ static void run(struct core *core)
     if (core->is_staged && !node_is_installing(core->node)) {
         core_stage_cancel(core); /* complete, told to the node, and not wanted */
     }
+    offer_room(core);
     core->options.events.flush(core->options.events.context);
     core->is_running = false;
     if (has_more || !list_is_empty(&core->inbox)) {
@@ -402,17 +407,35 @@ void core_on_snapshot_sent(struct core *core, raft_id peer, raft_index index, bo
     core_wake(core);
 }
 
-void core_stage_start(struct core *core)
+void core_stage_start(struct core *core, core_stage_room *has_room, void *data)
 {
     CHECK(!core->is_staging && !core->is_staged);
     core->is_staging = true;
+    core->stage_room = has_room;
+    core->stage_data = data;
+    core->was_stage_full = false;
     backend_thread_restore_start(core->backend_thread);
+}
+
+bool core_stage_is_full(const struct core *core)
+{
+    return backend_thread_pending_bytes(core->backend_thread) > STAGE_PENDING_BYTES_MAX;
+}
+
+/* What was staged has been written: whoever waits to hand over more may go on. */
+static void offer_room(struct core *core)
+{
+    if (core->is_staging && core->was_stage_full && !core_stage_is_full(core)) {
+        core->was_stage_full = false;
+        core->stage_room(core->stage_data);
+    }
 }
 
 void core_stage_take_batch(struct core *core, struct backend_batch *batch)
 {
     CHECK(core->is_staging);
     backend_thread_restore_take_batch(core->backend_thread, batch);
+    core->was_stage_full = core_stage_is_full(core);
 }
 
 void core_stage_finish(struct core *core, const struct raft_message *message)
@@ -467,6 +490,21 @@ uint64_t core_cluster_id(const struct core *core)
 uint64_t core_member_id(const struct core *core)
 {
     return core->member_id;
+}
+
+uint64_t core_log_id(const struct core *core)
+{
+    return core->log_id;
+}
+
+uint64_t core_incarnation(const struct core *core)
+{
+    return core->incarnation;
+}
+
+struct peer_registry *core_registry(struct core *core)
+{
+    return core->registry;
 }
 
 bool core_is_first_start(const struct core *core)

@@ -87,8 +87,11 @@ void core_on_frame(struct core *core, raft_id from, struct bytes frame);
 void core_on_peer(struct core *core, raft_id peer, bool is_connected);
 void core_on_snapshot_sent(struct core *core, raft_id peer, raft_index index, bool ok);
 
-/* Receiving a snapshot: start, batches, then finish with the message that introduced it. */
-void core_stage_start(struct core *core);
+/* Receiving a snapshot: start, batches, then finish with the message that introduced it. While
+ * core_stage_is_full, hand over no more; has_room(data) says when to go on. */
+typedef void core_stage_room(void *data);
+void core_stage_start(struct core *core, core_stage_room *has_room, void *data);
+bool core_stage_is_full(const struct core *core);
 void core_stage_take_batch(struct core *core, struct backend_batch *batch);
 void core_stage_finish(struct core *core, const struct raft_message *message);
 void core_stage_cancel(struct core *core);
@@ -103,6 +106,9 @@ struct node *core_node(struct core *core);
 struct backend *core_backend(struct core *core);
 uint64_t core_cluster_id(const struct core *core);
 uint64_t core_member_id(const struct core *core);
+uint64_t core_log_id(const struct core *core); /* of this disk, see peer_registry.h */
+uint64_t core_incarnation(const struct core *core);
+struct peer_registry *core_registry(struct core *core);
 /* The log is new: this member has never run. */
 bool core_is_first_start(const struct core *core);
 uint64_t core_now(const struct core *core); /* ms, the loop's clock */

@@ -6,6 +6,7 @@
 
 #include "kvstore/backend/backend_thread.h"
 #include "kvstore/server/core.h"
+#include "kvstore/server/peer_registry.h"
 #include "raft/wal/disk_real.h"
 #include "raft/wal/wal_thread.h"
 
@@ -14,6 +15,9 @@ struct core {
     uint64_t cluster_id;
     uint64_t member_id;
     bool is_first_start;
+    uint64_t log_id;
+    uint64_t incarnation;
+    struct peer_registry *registry;
 
     int data_dir_fd;
     struct disk *disk;
@@ -34,6 +38,9 @@ struct core {
     bool is_disk_full;
     bool is_staging; /* a snapshot is being received */
     bool is_staged;  /* it is complete and waits for the node's word */
+    core_stage_room *stage_room;
+    void *stage_data;
+    bool was_stage_full; /* stage_room is to be called */
     atomic_bool is_renew_wanted;
     uint64_t last_sequence; /* of a batch for the log */
 

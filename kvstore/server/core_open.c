@@ -11,9 +11,8 @@
 #include "base/mem.h"
 #include "kvstore/backend/lmdb.h"
 #include "kvstore/cluster/cluster.h"
+#include "kvstore/node/start.h"
 #include "kvstore/server/core_internal.h"
-#include "kvstore/server/installed.h"
-#include "raft/members.h"
 
 enum {
     APPEND_BYTES_MAX = 1 << 20,
@@ -52,6 +51,11 @@ static int make_directories(struct core *core, char **ret_wal, char **ret_store,
     code = data_dir_make(options->data_dir, "member", err);
     code = code != 0 ? code : data_dir_make(member, "wal", err);
     code = code != 0 ? code : data_dir_make(member, "store", err);
+    if (code != 0) {
+        return code;
+    }
+    code = log_id_open(member, options->is_new, &core->log_id, err);
+    code = code != 0 ? code : peer_registry_open(member, &core->registry, err);
     if (code != 0) {
         return code;
     }
@@ -99,6 +103,7 @@ static int open_log(struct opening *opening, const char *directory,
     core->cluster_id = recovered->metadata.cluster_id;
     core->member_id = recovered->metadata.member_id;
     core->is_first_start = recovered->is_new;
+    core->incarnation = recovered->metadata.incarnation;
     if (recovered->torn_bytes > 0) {
         log_warn("cut off a write that never finished", LOG_U64("bytes", recovered->torn_bytes));
     }
@@ -128,7 +133,7 @@ static int start_threads(struct opening *opening, struct err *err)
 }
 
 static int start_node(struct opening *opening, const struct raft_snapshot_meta *installed,
-                      struct err *err)
+                      bool *ret_is_log, struct err *err)
 {
     struct core *core = opening->core;
     const struct core_options *options = &core->options;
@@ -138,15 +143,8 @@ static int start_node(struct opening *opening, const struct raft_snapshot_meta *
         .snapshot = recovered->snapshot,
         .entries = recovered->entries,
         .entry_count = recovered->entry_count,
-        .applied = backend_applied(core->backend).index,
     };
-    if (installed->last.index > restored.snapshot.last.index) {
-        restored.snapshot = *installed;
-    }
-    if (restored.hard_state.term < restored.snapshot.last.term) {
-        restored.hard_state = (struct raft_hard_state){.term = restored.snapshot.last.term,
-                                                       .commit = restored.snapshot.last.index};
-    }
+    start_restore(&restored, installed, backend_applied(core->backend));
     int code = raft_restored_check(&restored, err);
     if (code != 0) {
         return code;
@@ -175,39 +173,26 @@ static int start_node(struct opening *opening, const struct raft_snapshot_meta *
         .strict_reconfig_check = options->strict_reconfig_check,
         .version = options->version,
     };
+    *ret_is_log = false; /* what can fail from here on is reading the store */
     return node_new(&node_options, &restored, uv_now(options->loop), &core->node, err);
 }
 
-/* The first start of a new cluster begins from a snapshot at index 1 that all initial members make
- * alike: it holds the members, so that one who joins later gets them like any other state. */
 static int seed_store(struct core *core, struct raft_snapshot_meta *installed, struct err *err)
 {
     const struct bootstrap *initial = core->options.initial;
-    struct backend_batch *batch = backend_batch_new(0);
-    struct cluster *cluster = cluster_new();
-    struct raft_snapshot_meta meta = {.last = {.index = 1, .term = 1}};
+    struct cluster_member members[CONFIG_MEMBERS_MAX] = {0};
     for (unsigned i = 0; i < initial->member_count; i++) {
         const struct bootstrap_member *from = &initial->members[i];
-        struct cluster_member member = {.id = from->id, .name = mem_strdup(from->name)};
+        members[i].id = from->id;
+        members[i].name = mem_strdup(from->name);
         for (unsigned j = 0; j < from->peer_urls.count; j++) {
-            member.peer_urls.url[member.peer_urls.count++] =
-                mem_strdup(from->peer_urls.url[j].text);
+            members[i].peer_urls.url[j] = mem_strdup(from->peer_urls.url[j].text);
         }
-        cluster_add_initial(cluster, &member, batch);
-        cluster_member_deinit(&member);
-        int code = raft_members_put(&meta.members, from->id, /* voter= */ true);
-        CHECK(code == 0); /* CONFIG_MEMBERS_MAX is RAFT_MEMBERS_MAX */
+        members[i].peer_urls.count = from->peer_urls.count;
     }
-    cluster_free(cluster);
-    installed_add(batch, &meta);
-    backend_batch_set_applied(batch, (struct backend_position){.index = 1, .term = 1});
-    struct backend_position durable;
-    int code = backend_commit(core->backend, &batch, 1, err);
-    backend_batch_free(batch);
-    code = code != 0 ? code : backend_sync(core->backend, &durable, err);
-    code = code != 0 ? code : backend_renew(core->backend, err);
-    if (code == 0) {
-        *installed = meta;
+    int code = start_seed(core->backend, members, initial->member_count, installed, err);
+    for (unsigned i = 0; i < initial->member_count; i++) {
+        cluster_member_deinit(&members[i]);
     }
     return code;
 }
@@ -250,7 +235,7 @@ static int open_all(struct opening *opening, int *ret_exit_code, struct err *err
         is_log = false;
         code = open_store(core, store_directory, err);
     }
-    code = code != 0 ? code : installed_read(core->backend, &installed, err);
+    code = code != 0 ? code : start_read_installed(core->backend, &installed, err);
     if (code == 0) {
         is_log = true;
         code = open_log(opening, wal_directory, &installed, err);
@@ -258,10 +243,7 @@ static int open_all(struct opening *opening, int *ret_exit_code, struct err *err
     if (code == 0 && is_empty(opening) && core->options.initial != NULL) {
         code = seed(opening, &installed, err);
     }
-    if (code == 0) {
-        is_log = true;
-        code = start_node(opening, &installed, err);
-    }
+    code = code != 0 ? code : start_node(opening, &installed, &is_log, err);
     code = code != 0 ? code : start_threads(opening, err);
     if (code != 0) {
         *ret_exit_code = exit_code_from_error(code, is_log);
@@ -303,6 +285,7 @@ void core_close(struct core *core)
     node_free(core->node);
     backend_close(core->backend);
     disk_real_close(core->disk);
+    peer_registry_close(core->registry);
     if (core->data_dir_fd >= 0) {
         data_dir_close(core->data_dir_fd);
     }

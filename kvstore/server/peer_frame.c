@@ -1,8 +1,7 @@
-#include <string.h>
-
+#include "base/check.h"
 #include "kvstore/server/peers.h"
 
-enum { FRAME_HEAD_BYTES = 5, HELLO_VERSION = 1, HELLO_BYTES = 25 };
+enum { FRAME_HEAD_BYTES = 5, HELLO_VERSION = 1, HELLO_BYTES = 41 };
 
 static uint64_t read_u64(const uint8_t *data)
 {
@@ -20,13 +19,15 @@ static void append_u64(struct buf *out, uint64_t value)
     }
 }
 
-void peer_hello_encode(struct buf *out, uint64_t cluster_id, raft_id from, raft_id to)
+void peer_hello_encode(struct buf *out, const struct peer_hello *hello)
 {
     static const uint8_t head[] = {HELLO_BYTES, 0, 0, 0, PEER_FRAME_HELLO, HELLO_VERSION};
     buf_append(out, head, sizeof head);
-    append_u64(out, cluster_id);
-    append_u64(out, from);
-    append_u64(out, to);
+    append_u64(out, hello->cluster_id);
+    append_u64(out, hello->from);
+    append_u64(out, hello->to);
+    append_u64(out, hello->log_id);
+    append_u64(out, hello->incarnation);
 }
 
 int peer_hello_decode(struct bytes payload, struct peer_hello *ret)
@@ -36,7 +37,9 @@ int peer_hello_decode(struct bytes payload, struct peer_hello *ret)
     }
     *ret = (struct peer_hello){.cluster_id = read_u64(payload.data + 1),
                                .from = read_u64(payload.data + 9),
-                               .to = read_u64(payload.data + 17)};
+                               .to = read_u64(payload.data + 17),
+                               .log_id = read_u64(payload.data + 25),
+                               .incarnation = read_u64(payload.data + 33)};
     return 0;
 }
 
@@ -56,4 +59,14 @@ int peer_frame_next(struct bytes *input, enum peer_frame *ret_kind, struct bytes
     *ret_payload = bytes_make(data + FRAME_HEAD_BYTES, size);
     *input = bytes_make(data + FRAME_HEAD_BYTES + size, input->size - FRAME_HEAD_BYTES - size);
     return 0;
+}
+
+void peer_frame_append(struct buf *out, enum peer_frame kind, struct bytes payload)
+{
+    CHECK(payload.size <= UINT32_MAX);
+    const uint8_t head[FRAME_HEAD_BYTES] = {(uint8_t)payload.size, (uint8_t)(payload.size >> 8),
+                                            (uint8_t)(payload.size >> 16),
+                                            (uint8_t)(payload.size >> 24), (uint8_t)kind};
+    buf_append(out, head, sizeof head);
+    buf_append_bytes(out, payload);
 }

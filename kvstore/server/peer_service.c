@@ -17,12 +17,31 @@ const size_t peer_service_method_count =
 
 /* One incoming stream. */
 struct peer_stream {
+    struct list link;
+    struct grpc_call *call;
     raft_id from; /* 0: no hello yet */
     struct raft_decoder decoder;
 };
 
-bool peer_hello_check(struct core *core, struct grpc_call *call, const struct peer_hello *hello)
+struct peer_hello peer_hello_make(const struct core *core, raft_id to)
 {
+    return (struct peer_hello){.cluster_id = core_cluster_id(core),
+                               .from = core_member_id(core),
+                               .to = to,
+                               .log_id = core_log_id(core),
+                               .incarnation = core_incarnation(core)};
+}
+
+static bool is_removed(struct peer_service *service, raft_id id)
+{
+    return cluster_is_removed(kv_cluster(node_kv(core_node(service->core))), id);
+}
+
+bool peer_hello_check(struct peer_service *service, struct grpc_call *call,
+                      const struct peer_hello *hello)
+{
+    struct core *core = service->core;
+    struct err err = {0};
     if (hello->cluster_id != core_cluster_id(core)) {
         log_warn("refused a peer of another cluster", LOG_ID("remote-peer-id", hello->from),
                  LOG_ID("remote-cluster-id", hello->cluster_id),
@@ -36,8 +55,17 @@ bool peer_hello_check(struct core *core, struct grpc_call *call, const struct pe
         grpc_call_finish(call, GRPC_FAILED_PRECONDITION, "another member answers at this address");
         return false;
     }
-    if (cluster_is_removed(kv_cluster(node_kv(core_node(core))), hello->from)) {
+    if (is_removed(service, hello->from)) {
         grpc_call_finish(call, GRPC_PERMISSION_DENIED, PEER_REMOVED_TEXT);
+        return false;
+    }
+    int code = peer_registry_check(service->registry, hello->from, hello->log_id,
+                                   hello->incarnation, &err);
+    if (code != 0) {
+        log_warn("refused a peer", LOG_ID("remote-peer-id", hello->from),
+                 LOG_TEXT("error", err.text));
+        grpc_call_finish(call, code == ERR_CORRUPT ? GRPC_DATA_LOSS : GRPC_UNAVAILABLE,
+                         code == ERR_CORRUPT ? PEER_LOST_DATA_TEXT : err.text);
         return false;
     }
     return true;
@@ -61,16 +89,19 @@ static bool take_raft(struct core *core, struct peer_stream *stream, struct byte
 }
 
 /* False: the stream is not to be trusted (or was refused, and is finished). */
-static bool take_frame(struct core *core, struct grpc_call *call, struct peer_stream *stream,
-                       enum peer_frame kind, struct bytes payload)
+static bool take_frame(struct grpc_call *call, struct peer_stream *stream, enum peer_frame kind,
+                       struct bytes payload)
 {
+    struct peer_service *service = grpc_call_context(call);
+    struct core *core = service->core;
     if (kind == PEER_FRAME_HELLO) {
         struct peer_hello hello;
         if (stream->from != 0 || peer_hello_decode(payload, &hello) != 0 ||
-            !peer_hello_check(core, call, &hello)) {
+            !peer_hello_check(service, call, &hello)) {
             return false;
         }
         stream->from = hello.from;
+        list_push_back(&service->streams, &stream->link);
         return true;
     }
     if (stream->from == 0) {
@@ -85,13 +116,12 @@ static bool take_frame(struct core *core, struct grpc_call *call, struct peer_st
 
 static void on_stream_message(struct grpc_call *call, struct bytes input)
 {
-    struct core *core = grpc_call_context(call);
     struct peer_stream *stream = grpc_call_data(call);
-    while (input.size > 0) {
+    while (stream != NULL && input.size > 0) {
         enum peer_frame kind;
         struct bytes payload;
         if (peer_frame_next(&input, &kind, &payload) != 0 ||
-            !take_frame(core, call, stream, kind, payload)) {
+            !take_frame(call, stream, kind, payload)) {
             grpc_call_finish(call, GRPC_INVALID_ARGUMENT, "malformed frame");
             return;
         }
@@ -100,9 +130,9 @@ static void on_stream_message(struct grpc_call *call, struct bytes input)
 
 static void answer_members(struct grpc_call *call)
 {
-    struct core *core = grpc_call_context(call);
+    struct peer_service *service = grpc_call_context(call);
     struct kv_result result = {0};
-    kv_member_list(node_kv(core_node(core)), &result);
+    kv_member_list(node_kv(core_node(service->core)), &result);
     grpc_call_send(call, buf_bytes(&result.reply));
     grpc_call_finish(call, GRPC_OK, NULL);
     kv_result_deinit(&result);
@@ -112,9 +142,22 @@ static void stream_free(struct grpc_call *call)
 {
     struct peer_stream *stream = grpc_call_data(call);
     if (stream != NULL) {
+        list_remove(&stream->link);
         raft_decoder_deinit(&stream->decoder);
         mem_free(stream);
         grpc_call_set_data(call, NULL);
+    }
+}
+
+void peer_service_drop_removed(struct peer_service *service)
+{
+    list_foreach_safe (link, &service->streams) {
+        struct peer_stream *stream = container_of(link, struct peer_stream, link);
+        if (is_removed(service, stream->from)) {
+            struct grpc_call *call = stream->call;
+            stream_free(call);
+            grpc_call_finish(call, GRPC_PERMISSION_DENIED, PEER_REMOVED_TEXT);
+        }
     }
 }
 
@@ -123,6 +166,8 @@ static void on_call_start(struct grpc_call *call)
     if (grpc_call_method(call)->id == PEER_METHOD_STREAM) {
         struct peer_stream *stream = mem_zalloc(sizeof *stream);
         raft_decoder_init(&stream->decoder);
+        list_init(&stream->link);
+        stream->call = call;
         grpc_call_set_data(call, stream);
     }
 }

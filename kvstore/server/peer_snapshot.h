@@ -16,7 +16,8 @@
 void peer_snapshot_send(struct core *core, struct grpc_channel *channel,
                         const struct raft_message *message, struct metrics *metrics);
 
-/* The receiving side, of calls of that method; the context of the gRPC server is the core. */
+/* The receiving side, of calls of that method; the context of the gRPC server is the
+ * struct peer_service. */
 void peer_snapshot_on_message(struct grpc_call *call, struct bytes message);
 void peer_snapshot_on_half_close(struct grpc_call *call);
 void peer_snapshot_on_cancel(struct grpc_call *call);

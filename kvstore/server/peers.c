@@ -115,6 +115,9 @@ static void on_finish(struct grpc_client_call *call, enum grpc_status status, co
     if (status == GRPC_PERMISSION_DENIED && strcmp(text, PEER_REMOVED_TEXT) == 0) {
         peers->options.on_removed(peers->options.context);
     }
+    if (status == GRPC_DATA_LOSS && strcmp(text, PEER_LOST_DATA_TEXT) == 0) {
+        peers->options.on_lost_data(peers->options.context);
+    }
     if (!peers->is_closing) {
         struct timers *timers = wire_loop_timers(peers->options.wire);
         timers_set(timers, &link->retry, timers->now_ms + PEER_RECONNECT_MS);
@@ -131,7 +134,7 @@ static void start_call(struct peer_link *link)
 {
     static const struct grpc_client_handler handler = {.on_message = ignore_message,
                                                        .on_finish = on_finish};
-    struct core *core = link->peers->options.core;
+    const struct peer_hello self = peer_hello_make(link->peers->options.core, link->id);
     link->call = grpc_channel_start(link->channel, &(struct grpc_call_options){
                                                        .path = "/coracle.Peer/Stream",
                                                        .wait_for_ready = true,
@@ -139,7 +142,7 @@ static void start_call(struct peer_link *link)
                                                        .data = link,
                                                    });
     struct buf hello = BUF_INIT;
-    peer_hello_encode(&hello, core_cluster_id(core), core_member_id(core), link->id);
+    peer_hello_encode(&hello, &self);
     grpc_client_call_send(link->call, buf_bytes(&hello));
     buf_deinit(&hello);
     if (grpc_channel_state(link->channel) == GRPC_CHANNEL_READY) {
@@ -286,15 +289,6 @@ void peers_close(struct peers *peers, void (*done)(void *context), void *context
     channel_closed(peers);
 }
 
-static void append_frame(struct peer_link *link, enum peer_frame kind, struct bytes payload)
-{
-    CHECK(payload.size <= UINT32_MAX);
-    uint8_t head[5] = {(uint8_t)payload.size, (uint8_t)(payload.size >> 8),
-                       (uint8_t)(payload.size >> 16), (uint8_t)(payload.size >> 24), (uint8_t)kind};
-    buf_append(&link->out, head, sizeof head);
-    buf_append_bytes(&link->out, payload);
-}
-
 static void flush(struct peer_link *link)
 {
     if (buf_size(&link->out) == 0) {
@@ -324,7 +318,7 @@ void peers_send(struct peers *peers, const struct raft_message *message)
     }
     buf_clear(&peers->scratch);
     raft_message_encode(message, &peers->scratch);
-    append_frame(link, PEER_FRAME_RAFT, buf_bytes(&peers->scratch));
+    peer_frame_append(&link->out, PEER_FRAME_RAFT, buf_bytes(&peers->scratch));
     if (buf_size(&link->out) > PEER_MESSAGE_BYTES_MAX / 8) {
         flush(link);
     }
@@ -334,7 +328,7 @@ void peers_send_frame(struct peers *peers, raft_id to, struct bytes frame)
 {
     struct peer_link *link = find(peers, to);
     if (link != NULL && link->is_connected) {
-        append_frame(link, PEER_FRAME_NODE, frame);
+        peer_frame_append(&link->out, PEER_FRAME_NODE, frame);
     }
 }
 

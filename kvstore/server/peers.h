@@ -11,6 +11,7 @@
 
 #include "kvstore/server/config.h"
 #include "kvstore/server/core.h"
+#include "kvstore/server/peer_registry.h"
 #include "proto/grpc_channel.h"
 #include "proto/grpc_server.h"
 
@@ -24,6 +25,10 @@ enum {
 
 /* The answer to a member that the cluster has removed: it stops. */
 #define PEER_REMOVED_TEXT "the member has been permanently removed from the cluster"
+/* The answer to one whose disk is not the one it had: it stops, too. */
+#define PEER_LOST_DATA_TEXT                                                                        \
+    "this member's data is lost or an old copy: remove it from the cluster and add it again with " \
+    "an empty data directory"
 
 enum peer_frame { PEER_FRAME_HELLO = 1, PEER_FRAME_RAFT, PEER_FRAME_NODE };
 
@@ -33,8 +38,9 @@ struct peers_options {
     struct tls_context *tls; /* for https peer URLs; NULL: none can be reached */
     struct metrics *metrics;
     uint64_t seed;
-    /* This member was told that the cluster has removed it. */
+    /* This member was told that the cluster has removed it, or that its data is not what it was. */
     void (*on_removed)(void *context);
+    void (*on_lost_data)(void *context);
     void *context;
 };
 
@@ -54,22 +60,36 @@ void peers_flush(struct peers *peers);
 struct grpc_channel *peers_channel(struct peers *peers, raft_id id);
 uint32_t peers_connected_count(const struct peers *peers);
 
-/* A HELLO as first frame: who speaks to whom. */
-void peer_hello_encode(struct buf *out, uint64_t cluster_id, raft_id from, raft_id to);
-/* Take the next frame off input; ERR_MALFORMED. */
-MUST_USE int peer_frame_next(struct bytes *input, enum peer_frame *ret_kind,
-                             struct bytes *ret_payload);
+/* The first frame: who speaks to whom, and from which disk (peer_registry.h). */
 struct peer_hello {
     uint64_t cluster_id;
     raft_id from;
     raft_id to;
+    uint64_t log_id;
+    uint64_t incarnation;
 };
+void peer_hello_encode(struct buf *out, const struct peer_hello *hello);
+/* That of this member to another. */
+struct peer_hello peer_hello_make(const struct core *core, raft_id to);
+void peer_frame_append(struct buf *out, enum peer_frame kind, struct bytes payload);
+/* Take the next frame off input; ERR_MALFORMED. */
+MUST_USE int peer_frame_next(struct bytes *input, enum peer_frame *ret_kind,
+                             struct bytes *ret_payload);
 MUST_USE int peer_hello_decode(struct bytes payload, struct peer_hello *ret);
 
-/* The receiving side: finish a call with what is wrong with its hello; true: it is fine. */
-bool peer_hello_check(struct core *core, struct grpc_call *call, const struct peer_hello *hello);
+/* The services a peer listener offers; the context of the gRPC server. */
+struct peer_service {
+    struct core *core;
+    struct peer_registry *registry;
+    struct list streams; /* incoming ones that said hello */
+};
 
-/* The services a peer listener offers; context of the gRPC server is the core. */
+/* Finish a call with what is wrong with its hello; true: it is fine. */
+bool peer_hello_check(struct peer_service *service, struct grpc_call *call,
+                      const struct peer_hello *hello);
+/* Members were removed: tell those that are connected. */
+void peer_service_drop_removed(struct peer_service *service);
+
 extern const struct grpc_handler peer_service_handler;
 extern const struct grpc_method peer_service_methods[];
 extern const size_t peer_service_method_count;

@@ -43,6 +43,7 @@ struct server {
     struct tls_context *dial_tls;   /* to peers */
     struct core *core;
     struct peers *peers;
+    struct peer_service peer_service;
     struct service service;
     struct grpc_server *client_grpc;
     struct grpc_server *peer_grpc;
@@ -82,6 +83,7 @@ void server_update_peers(struct server *server);
 void server_refresh_metrics(void *context);
 void server_fail(struct server *server, int exit_code, const char *text);
 void server_on_removed(void *context); /* a peer says so */
+void server_on_lost_data(void *context);
 
 /* publish.c: tell the cluster this member's name and client URLs, then be ready */
 void publish_start(struct server *server);

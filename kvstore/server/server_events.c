@@ -70,6 +70,7 @@ void server_update_peers(struct server *server)
         arena_deinit(&arena);
     }
     peers_keep(server->peers, ids, count);
+    peer_service_drop_removed(&server->peer_service);
 }
 
 static void on_members_changed(void *context)
@@ -100,6 +101,11 @@ struct core_events server_core_events(struct server *server)
 void server_on_removed(void *context)
 {
     server_fail(context, EXIT_MEMBER_REMOVED, PEER_REMOVED_TEXT);
+}
+
+void server_on_lost_data(void *context)
+{
+    server_fail(context, EXIT_CORRUPT_LOG, PEER_LOST_DATA_TEXT);
 }
 
 static void refresh_store_metrics(struct server *server)

@@ -178,6 +178,9 @@ static void make_services(struct server *server)
     const struct config *config = server->config;
     struct timers *timers = wire_loop_timers(server->wire);
     service_init(&server->service, server->core, server->metrics);
+    server->peer_service =
+        (struct peer_service){.core = server->core, .registry = core_registry(server->core)};
+    list_init(&server->peer_service.streams);
     server->client_grpc = grpc_server_new(&(struct grpc_server_options){
         .methods = service_methods,
         .method_count = service_method_count,
@@ -190,7 +193,7 @@ static void make_services(struct server *server)
         .methods = peer_service_methods,
         .method_count = peer_service_method_count,
         .handler = &peer_service_handler,
-        .context = server->core,
+        .context = &server->peer_service,
         .timers = timers,
         .receive_bytes_max = PEER_MESSAGE_BYTES_MAX,
     });
@@ -219,6 +222,7 @@ static void make_peers(struct server *server)
         .metrics = server->metrics,
         .seed = seed,
         .on_removed = server_on_removed,
+        .on_lost_data = server_on_lost_data,
         .context = server,
     });
     /* Until the log has told who is a member, the configuration says where others may be. */

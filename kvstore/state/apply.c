@@ -1,8 +1,9 @@
 /* One committed entry after the other, the same on every member. */
 #include "base/check.h"
 #include "base/pb.h"
-#include "kvstore/mvcc/planted.h"
 #include "kvstore/state/kv_internal.h"
+
+enum { SCRATCH_BYTES_KEPT = 1 << 20 };
 
 static void move_to(struct kv *kv, struct kv_position at)
 {
@@ -107,6 +108,9 @@ void kv_apply(struct kv *kv, struct kv_position at, struct bytes entry, struct k
     }
     arena_reset(&kv->arena);
     finish(result, dispatch(kv, op, &context));
+    if (kv->scratch.capacity > SCRATCH_BYTES_KEPT) {
+        buf_deinit(&kv->scratch); /* one large reply must not cost memory for ever */
+    }
 }
 
 /* --- membership ------------------------------------------------------------------------------ */

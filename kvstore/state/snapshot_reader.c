@@ -268,8 +268,8 @@ static int read_magic(struct kv_snapshot_reader *reader, bool *ret_more, struct 
         return err_set(err, ERR_CORRUPT, "this is not a snapshot");
     }
     if (input.data[SNAPSHOT_MAGIC_SIZE - 1] != SNAPSHOT_MAGIC[SNAPSHOT_MAGIC_SIZE - 1]) {
-        return err_set(err, ERR_UNSUPPORTED, "the snapshot has format '%c', this is '%c'",
-                       input.data[SNAPSHOT_MAGIC_SIZE - 1] % 0x60 + 0x20,
+        return err_set(err, ERR_UNSUPPORTED, "the snapshot has format 0x%02x, this is 0x%02x",
+                       input.data[SNAPSHOT_MAGIC_SIZE - 1],
                        SNAPSHOT_MAGIC[SNAPSHOT_MAGIC_SIZE - 1]);
     }
     buf_consume(&reader->input, SNAPSHOT_MAGIC_SIZE);

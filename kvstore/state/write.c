@@ -2,6 +2,7 @@
  * change, so a transaction happens whole or not at all. */
 #include "base/check.h"
 #include "base/pb.h"
+#include "kvstore/mvcc/planted.h"
 #include "kvstore/state/kv_internal.h"
 #include "kvstore/watch/watch_feed.h"
 
@@ -226,7 +227,7 @@ static enum etcd_error execute_range(struct kv *kv, const struct range_request *
         return ETCD_OK; /* it changes nothing */
     }
     struct range range;
-    int64_t now = mvcc_now(kv->mvcc);
+    int64_t now = PLANTED(49) ? mvcc_revision(kv->mvcc) : mvcc_now(kv->mvcc);
     reply_inner_header(reply, now);
     enum range_status status = range_start(&range, kv->mvcc, request, now);
     if (status == RANGE_OK) {

@@ -159,9 +159,10 @@ void watcher_free(struct watcher *watcher)
 
 /* --- notifications --------------------------------------------------------------------------- */
 
+/* Nothing is promised to a watcher before its start (as in etcd). */
 static bool can_promise(const struct watcher *watcher, int64_t revision)
 {
-    return watcher->state == WATCHER_SYNCED && watcher->next <= revision + 1;
+    return watcher->state == WATCHER_SYNCED && watcher->start <= revision;
 }
 
 void watch_hub_progress(struct watch_hub *hub)

@@ -24,7 +24,7 @@ struct watch_stream;
 enum {
     WATCH_STREAM_BYTES_MAX = 1 << 20,       /* events queued for one stream, about */
     WATCH_HUB_BYTES_MAX = 64 << 20,         /* events queued for all streams, about */
-    WATCH_STREAM_CONTROLS_MAX = 1024,       /* created/canceled answers queued for one stream */
+    WATCH_STREAM_CONTROLS_MAX = 16384,      /* created/canceled answers queued for one stream */
     WATCH_FRAGMENT_BYTES_DEFAULT = 2 << 20, /* a response of at least this size is fragmented */
 };
 

@@ -24,7 +24,8 @@ struct watcher {
     struct list in_state;    /* in the hub's list of its state, or the stream's blocked list */
     struct list in_progress; /* in the hub's list of those that want notifications */
     int64_t id;
-    int64_t next; /* every event below is delivered or was not asked for */
+    int64_t start; /* as asked for; 0: from now on */
+    int64_t next;  /* every event below is delivered or was not asked for */
     uint64_t serial;
     enum watcher_state state;
     bool progress_notify;

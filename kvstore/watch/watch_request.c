@@ -158,6 +158,7 @@ static void start_watcher(struct watch_stream *stream, struct watcher *watcher,
 {
     struct watch_hub *hub = stream->hub;
     int64_t now = mvcc_revision(hub->mvcc);
+    watcher->start = start_revision;
     watcher->next = start_revision == 0 ? now + 1 : start_revision;
     if (PLANTED(50) && start_revision > 1) {
         watcher->next = start_revision - 1;
@@ -169,7 +170,8 @@ static void start_watcher(struct watch_stream *stream, struct watcher *watcher,
     }
     watcher->state = WATCHER_SYNCED; /* so that the count of unsynced ones starts right */
     watcher_set_state(watcher, watcher->next > now ? WATCHER_SYNCED : WATCHER_WAITING);
-    hub->check_compaction = true;
+    hub->check_compaction =
+        hub->check_compaction || watcher->next < mvcc_compact_revision(hub->mvcc);
 }
 
 static const char *validate_create(const struct watch_stream *stream,
@@ -240,7 +242,7 @@ static void progress(struct watch_stream *stream)
     uint64_t id;
     void *watcher;
     while (u64_map_next(&stream->watchers, &cursor, &id, &watcher)) {
-        if (((const struct watcher *)watcher)->next > revision + 1) {
+        if (((const struct watcher *)watcher)->start > revision) {
             return; /* it starts in the future */
         }
     }

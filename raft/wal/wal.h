@@ -44,7 +44,8 @@ struct wal_options {
     uint64_t segment_bytes;   /* 0: 16 MiB. Multiple of alignment_bytes. For new segments */
     uint32_t alignment_bytes; /* 0: 4096. Batches start there; a power of two, at least 512 */
 
-    /* What the backend has durably applied. A log that ends before it has lost something. */
+    /* What the backend has durably applied. A log that ends before it has lost something, and a log
+     * that begins after it belongs to a backend that has. */
     uint64_t durable_applied_index;
     /* Set if the backend's content came from a peer's snapshot (not by applying) and the process
      * may have died before that snapshot was recorded here: the log then continues from it. */

@@ -67,7 +67,15 @@ struct wal {
 /* Remember a final error of the disk; returns ERR_IO (or ERR_NO_SPACE untouched, it is not final).
  */
 int wal_fail(struct wal *wal, int code, const char *what, struct err *err);
+/* Also for a lack of space: where something was written already, or space was reserved. */
+int wal_fail_finally(struct wal *wal, int code, const char *what, struct err *err);
 int wal_refuse_failed(const struct wal *wal, struct err *err);
+
+/* wal_batch.c */
+/* What is written before what depends on it (R34): snapshot, entries, hard state. */
+void wal_batch_encode(const struct wal_batch *batch, struct buf *to, uint32_t *hash);
+/* CHECK what every batch may rely on, and must leave behind for the next. */
+void wal_check_order(const struct wal *wal, struct wal_batch *const *batches, uint32_t count);
 
 /* wal_segment.c */
 void wal_segment_name(const struct wal_segment *segment, char name[WAL_NAME_SIZE]);

@@ -182,6 +182,13 @@ int wal_replay_finish(struct wal_replay *replay, raft_index durable_applied_inde
                        "entries %" PRIu64 " to %" PRIu64 " are missing from the log",
                        replay->snapshot.last.index + 1, replay->entries[0].at.index - 1);
     }
+    if (replay->snapshot.last.index > durable_applied_index) {
+        return err_set(err, ERR_CORRUPT,
+                       "the log begins after entry %" PRIu64
+                       ", but the store has only entry %" PRIu64
+                       ": it has lost what the log no longer holds",
+                       replay->snapshot.last.index, durable_applied_index);
+    }
     if (last < durable_applied_index) {
         return err_set(err, ERR_CORRUPT,
                        "the log ends at entry %" PRIu64 ", but entry %" PRIu64 " was applied", last,

@@ -27,8 +27,9 @@ MUST_USE int wal_replay_record(struct wal_replay *replay, const struct wal_recor
 /* Index of the last entry, or of the snapshot. */
 raft_index wal_replay_last_index(const struct wal_replay *replay);
 
-/* Drop entries that the snapshot covers; ERR_CORRUPT on a gap, on a commit beyond the end (R7), or
- * if the end lies before durable_applied_index (R6 c). installed: see struct wal_options. */
+/* Drop entries that the snapshot covers; ERR_CORRUPT on a gap, on a commit beyond the end (R7), if
+ * the end lies before durable_applied_index (R6 c), or if the snapshot lies after it: then the
+ * store has lost what the log gave away. installed: see struct wal_options. */
 MUST_USE int wal_replay_finish(struct wal_replay *replay, raft_index durable_applied_index,
                                const struct raft_snapshot_meta *installed, struct err *err);
 

@@ -73,7 +73,9 @@ bool wal_is_blank(struct bytes bytes)
         size_t end = start + WAL_SECTOR_SIZE < bytes.size ? start + WAL_SECTOR_SIZE : bytes.size;
         unsigned bits = 0;
         for (size_t i = start; i < end; i++) {
-            bits += bytes.data[i] == 0 ? 0U : (unsigned)__builtin_popcount(bytes.data[i]);
+            for (unsigned rest = bytes.data[i]; rest != 0; rest &= rest - 1) {
+                bits++;
+            }
         }
         if (bits > WAL_SECTOR_DECAY_BITS_MAX) {
             return false;

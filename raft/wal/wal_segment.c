@@ -102,7 +102,7 @@ int wal_rotate(struct wal *wal, raft_index first_index, struct err *err)
         rc = disk_sync_directory(wal->disk); /* before anything in it is acknowledged (R4) */
     }
     if (rc != 0) {
-        return wal_fail(wal, rc, "name a new segment", err);
+        return wal_fail_finally(wal, rc, "name a new segment", err);
     }
     if (wal->file != WAL_NO_FILE) {
         disk_close(wal->disk, wal->file);
@@ -192,7 +192,7 @@ int wal_write_slot(struct wal *wal, uint64_t sequence, struct err *err)
     wal_encode_slot(slot, sequence);
     int rc = disk_write(wal->disk, wal->slots, slot, sizeof slot, sequence % 2 * WAL_SLOT_DISTANCE);
     if (rc != 0) {
-        return wal_fail(wal, rc, "record the acknowledgement", err);
+        return wal_fail_finally(wal, rc, "record the acknowledgement", err);
     }
     wal->is_unsettled = true;
     return 0;

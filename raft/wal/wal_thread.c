@@ -180,7 +180,7 @@ static void act(struct wal_thread *thread)
     struct job *job = job_of(thread->waiting.next);
     if (job->batch != NULL) {
         write_some(thread);
-        if (!thread->is_failed) {
+        if (!thread->is_failed && thread->retry_at_ns == 0) {
             reserve(thread);
         }
         return;

@@ -30,7 +30,7 @@ static void replay_records(struct bytes records, struct wal_replay *replay)
 static void check_replay(struct wal_replay *replay)
 {
     struct err err;
-    if (wal_replay_finish(replay, 0, NULL, &err) != 0) {
+    if (wal_replay_finish(replay, replay->snapshot.last.index, NULL, &err) != 0) {
         CHECK(err.code == ERR_CORRUPT);
         return;
     }

@@ -35,8 +35,7 @@ static void find_scenarios(void)
     for (struct dirent *entry = readdir(folder); entry != NULL; entry = readdir(folder)) {
         size_t size = strlen(entry->d_name);
         if (size > 4 && strcmp(entry->d_name + size - 4, ".txt") == 0 &&
-            strcmp(entry->d_name, "CMakeLists.txt") != 0 &&
-            name_count < SCENARIOS_MAX) {
+            strcmp(entry->d_name, "CMakeLists.txt") != 0 && name_count < SCENARIOS_MAX) {
             names[name_count++] = mem_printf(FOLDER "%s", entry->d_name);
         }
     }

@@ -72,6 +72,12 @@ void raft_cluster_check_node(struct raft_cluster *cluster, struct cluster_node *
     if (term < node->term_seen) {
         raft_cluster_fail(cluster, "term of %llu went back", (unsigned long long)node->id);
     }
+    struct raft_status status;
+    raft_get_status(node->raft, &status);
+    if (status.has_lost_log) {
+        raft_cluster_fail(cluster, "%llu lost what it had acknowledged",
+                          (unsigned long long)node->id);
+    }
     node->commit_seen = commit;
     if (commit > cluster->commit_max) {
         cluster->commit_max = commit;

@@ -12,10 +12,13 @@ static struct kv *make_kv(struct backend *backend)
     return kv;
 }
 
+struct backend *world_next_backend;
+
 struct kv_world *world_new(void)
 {
     struct kv_world *world = mem_zalloc(sizeof *world);
-    world->backend = backend_memory_new();
+    world->backend = world_next_backend == NULL ? backend_memory_new() : world_next_backend;
+    world_next_backend = NULL;
     world->kv = make_kv(world->backend);
     return world;
 }

@@ -29,6 +29,9 @@ struct kv_world {
     struct buf request;      /* scratch for builders */
 };
 
+/* What the next world_new() puts the store on; NULL: a new memory backend. The world owns it. */
+extern struct backend *world_next_backend;
+
 struct kv_world *world_new(void);
 void world_free(struct kv_world *world);
 

@@ -520,63 +520,6 @@ static void test_random_changes_agree_with_a_model(void **state)
     }
 }
 
-static void test_memory_crash_keeps_a_prefix_of_the_commits(void **state)
-{
-    struct fixture *fixture = *state;
-    struct backend_position durable;
-    struct err err;
-    for (uint64_t i = 2; i < 8; i++) {
-        struct backend_batch *batch = backend_batch_new(i);
-        put(batch, i, 0, "v");
-        backend_batch_set_applied(batch, (struct backend_position){i, 1});
-        commit(fixture->backend, batch);
-        if (i == 3) {
-            assert_int_equal(backend_sync(fixture->backend, &durable, &err), 0);
-        }
-    }
-    assert_int_equal(backend_memory_unsynced_count(fixture->backend), 4);
-    backend_memory_crash(fixture->backend, 2);
-    assert_int_equal(backend_applied(fixture->backend).index, 5);
-    assert_value(fixture->backend, 5, 0, "v");
-    assert_value(fixture->backend, 6, 0, NULL);
-    backend_memory_crash(fixture->backend, 0);
-    assert_int_equal(backend_applied(fixture->backend).index, 5);
-}
-
-static void test_memory_failures_are_final_unless_they_are_about_space(void **state)
-{
-    struct fixture *fixture = *state;
-    struct err err;
-    struct backend_position durable;
-    struct backend_batch *batch = backend_batch_new(1);
-    put(batch, 2, 0, "v");
-    backend_memory_fail_next(fixture->backend, ERR_NO_SPACE);
-    assert_int_equal(backend_commit(fixture->backend, &batch, 1, &err), ERR_NO_SPACE);
-    assert_int_equal(backend_commit(fixture->backend, &batch, 1, &err), 0);
-    backend_memory_fail_next(fixture->backend, ERR_IO);
-    assert_int_equal(backend_sync(fixture->backend, &durable, &err), ERR_IO);
-    assert_int_equal(backend_commit(fixture->backend, &batch, 1, &err), ERR_IO);
-    backend_batch_free(batch);
-    backend_memory_crash(fixture->backend, 0);
-    assert_value(fixture->backend, 2, 0, NULL);
-}
-
-static void test_memory_reports_a_flipped_bit(void **state)
-{
-    struct fixture *fixture = *state;
-    struct backend_batch *batch = backend_batch_new(1);
-    put(batch, 2, 0, "value");
-    put(batch, 3, 0, "other");
-    commit(fixture->backend, batch);
-    assert_true(backend_memory_flip_bit(fixture->backend, (struct backend_revision){2, 0}, 9));
-    assert_false(backend_memory_flip_bit(fixture->backend, (struct backend_revision){9, 0}, 0));
-    struct backend_record record;
-    struct err err;
-    assert_int_equal(backend_get(fixture->backend, (struct backend_revision){2, 0}, &record, &err),
-                     ERR_CORRUPT);
-    assert_value(fixture->backend, 3, 0, "other");
-}
-
 #define BOTH(test)                                                                                 \
     cmocka_unit_test_setup_teardown(test, set_up_memory, tear_down),                               \
         cmocka_unit_test_setup_teardown(test, set_up_lmdb, tear_down)
@@ -598,12 +541,6 @@ int main(void)
         BOTH(test_a_cancelled_restore_changes_nothing),
         BOTH(test_defragment_keeps_the_content_and_later_commits_work),
         BOTH(test_random_changes_agree_with_a_model),
-        cmocka_unit_test_setup_teardown(test_memory_crash_keeps_a_prefix_of_the_commits,
-                                        set_up_memory, tear_down),
-        cmocka_unit_test_setup_teardown(test_memory_failures_are_final_unless_they_are_about_space,
-                                        set_up_memory, tear_down),
-        cmocka_unit_test_setup_teardown(test_memory_reports_a_flipped_bit, set_up_memory,
-                                        tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

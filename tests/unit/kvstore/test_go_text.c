@@ -77,9 +77,9 @@ static void test_unquoting_reverses_quoting(void **state)
 static void test_unquoting_refuses_what_go_refuses(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"",        "\"",        "\"abc",     "abc",      "\"a\\\"",
-                                      "\"\\x1\"", "\"\\q\"",   "\"\\ud800\"", "\"\\400\"", "`raw",
-                                      "\"a\nb\"", "\"\\U00110000\""};
+    static const char *const bad[] = {"",          "\"",       "\"abc",    "abc",
+                                      "\"a\\\"",   "\"\\x1\"", "\"\\q\"",  "\"\\ud800\"",
+                                      "\"\\400\"", "`raw",     "\"a\nb\"", "\"\\U00110000\""};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         CLEANUP(buf) struct buf value = BUF_INIT;
         struct bytes rest = bytes_from_text(bad[i]);
@@ -105,8 +105,8 @@ static void test_numbers_parse_with_bases_and_limits(void **state)
     assert_int_equal(go_text_parse_i64("-9223372036854775808", 10, &value, &err), 0);
     assert_true(value == INT64_MIN);
     assert_int_equal(go_text_parse_i64("9223372036854775808", 10, &value, &err), ERR_INVALID);
-    assert_string_equal(
-        err.text, "strconv.ParseInt: parsing \"9223372036854775808\": value out of range");
+    assert_string_equal(err.text,
+                        "strconv.ParseInt: parsing \"9223372036854775808\": value out of range");
     assert_int_equal(go_text_parse_i64("x", 10, &value, &err), ERR_INVALID);
     assert_string_equal(err.text, "strconv.ParseInt: parsing \"x\": invalid syntax");
     assert_int_equal(go_text_parse_i64("", 10, &value, &err), ERR_INVALID);
@@ -157,10 +157,17 @@ static void test_sizes_are_rounded_as_humanize_does(void **state)
     static const struct {
         uint64_t size;
         const char *text;
-    } cases[] = {{0, "0 B"},         {9, "9 B"},         {10, "10 B"},
-                 {999, "999 B"},     {1000, "1.0 kB"},   {1050, "1.1 kB"},
-                 {20480, "20 kB"},   {9950, "10 kB"},    {1048576, "1.0 MB"},
-                 {16777216, "17 MB"}, {UINT64_C(2147483648), "2.1 GB"}};
+    } cases[] = {{0, "0 B"},
+                 {9, "9 B"},
+                 {10, "10 B"},
+                 {999, "999 B"},
+                 {1000, "1.0 kB"},
+                 {1050, "1.1 kB"},
+                 {20480, "20 kB"},
+                 {9950, "10 kB"},
+                 {1048576, "1.0 MB"},
+                 {16777216, "17 MB"},
+                 {UINT64_C(2147483648), "2.1 GB"}};
     CLEANUP(buf) struct buf out = BUF_INIT;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         go_text_append_size(&out, cases[i].size);

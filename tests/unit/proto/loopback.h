@@ -41,6 +41,9 @@ struct loopback_options {
     struct http_limits server_limits;
     struct http_limits client_limits;
     const char *client_host; /* NULL: 127.0.0.1 */
+    size_t send_bytes_max;
+    uint32_t handshakes_max;
+    uint32_t connections_max;
     bool use_unix;
 };
 

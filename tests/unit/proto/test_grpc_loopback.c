@@ -258,16 +258,8 @@ static void test_a_server_stream_waits_for_a_slow_reader_and_arrives_whole(void 
     loopback_run(loopback, &outcome.message_count);
     grpc_client_call_pause(call);
     unsigned before = outcome.message_count;
-    /* Until the windows are full and nothing moves any more. */
-    while (uv_run(&loopback->loop, UV_RUN_NOWAIT) != 0 &&
-           grpc_server_call_count(loopback->server) == 1 && outcome.done == 0) {
-        unsigned idle = 1;
-        static unsigned rounds;
-        rounds++;
-        if (rounds > 2000) {
-            break;
-        }
-        (void)idle;
+    for (unsigned i = 0; i < 2000; i++) { /* until the windows are full, and then some */
+        (void)uv_run(&loopback->loop, UV_RUN_NOWAIT);
     }
     assert_int_equal(outcome.message_count, before);
     assert_int_equal(grpc_server_call_count(loopback->server), 1); /* held back by the window */
@@ -279,6 +271,44 @@ static void test_a_server_stream_waits_for_a_slow_reader_and_arrives_whole(void 
     assert_int_equal(buf_size(&outcome.received),
                      (size_t)LOOPBACK_FLOOD_COUNT * LOOPBACK_FLOOD_BYTES);
     outcome_deinit(&outcome);
+}
+
+static void test_two_ends_that_write_without_reading_do_not_wait_for_each_other(void **state)
+{
+    enum { COUNT = 3000 };
+    struct loopback *loopback = *state;
+    struct outcome outcome = {0};
+    struct grpc_client_call *call = start(loopback, "/test.Test/Echo", &outcome, 0);
+    for (unsigned i = 0; i < COUNT; i++) {
+        grpc_client_call_send_blob(call, bytes_make(NULL, 0), loopback->flood, 0,
+                                   loopback->flood->size);
+    }
+    grpc_client_call_half_close(call);
+    loopback_run(loopback, &outcome.done);
+    assert_int_equal(outcome.status, GRPC_OK);
+    assert_int_equal(outcome.message_count, COUNT);
+    outcome_deinit(&outcome);
+}
+
+static void test_a_server_refuses_to_send_more_than_its_limit(void **state)
+{
+    (void)state;
+    struct loopback loopback;
+    struct outcome unary = {0};
+    struct outcome stream = {0};
+    loopback_open(&loopback, &(struct loopback_options){.send_bytes_max = 5000});
+    call_range(&loopback, &unary, 6000);
+    loopback_run(&loopback, &unary.done);
+    assert_int_equal(unary.status, GRPC_RESOURCE_EXHAUSTED);
+    assert_string_equal(unary.text, "grpc: trying to send message larger than max (6010 vs. 5000)");
+    assert_int_equal(loopback.cancel_count, 0); /* the handler has finished the call itself */
+    struct grpc_client_call *call = start(&loopback, "/test.Test/Flood", &stream, 0);
+    grpc_client_call_send(call, BYTES_LITERAL("go"));
+    loopback_run(&loopback, &stream.done);
+    assert_int_equal(stream.status, GRPC_RESOURCE_EXHAUSTED);
+    loopback_close(&loopback);
+    outcome_deinit(&unary);
+    outcome_deinit(&stream);
 }
 
 static void on_closed(void *context)
@@ -404,6 +434,8 @@ int main(void)
         WITH_LOOPBACK(test_a_deadline_ends_the_call_on_both_sides),
         WITH_LOOPBACK(test_cancelling_tells_the_server),
         WITH_LOOPBACK(test_a_server_stream_waits_for_a_slow_reader_and_arrives_whole),
+        WITH_LOOPBACK(test_two_ends_that_write_without_reading_do_not_wait_for_each_other),
+        cmocka_unit_test(test_a_server_refuses_to_send_more_than_its_limit),
         WITH_LOOPBACK(test_a_server_that_shuts_down_lets_running_calls_end),
         WITH_LOOPBACK(test_a_shutdown_without_patience_ends_calls_with_unavailable),
         WITH_LOOPBACK(test_closing_the_channel_cancels_its_calls),

@@ -104,6 +104,65 @@ static void test_a_lagging_server_is_brought_up_by_a_snapshot(void **state)
     raft_cluster_free(cluster);
 }
 
+enum { TOPOLOGY_CHAIN, TOPOLOGY_STAR, TOPOLOGY_BRIDGE, TOPOLOGY_ONE_WAY, TOPOLOGY_LOST_LINK };
+
+/* Whether a message gets from one of five servers to another. */
+static bool is_linked(int topology, raft_id from, raft_id to)
+{
+    raft_id low = from < to ? from : to;
+    raft_id high = from < to ? to : from;
+    switch (topology) {
+    case TOPOLOGY_CHAIN:
+        return high - low == 1;
+    case TOPOLOGY_STAR:
+        return low == 3 || high == 3;
+    case TOPOLOGY_BRIDGE: /* two halves that only server 3 sees both of */
+        return high <= 3 || low >= 3;
+    case TOPOLOGY_ONE_WAY: /* server 1 is heard by all and hears nobody */
+        return to != 1;
+    default: /* one link of the leader is gone */
+        return !(low == 1 && high == 2);
+    }
+}
+
+/* R11: pre-vote and check-quorum together. Whoever leads when the links break, a stable leader is
+ * there within five election timeouts, after at most two more terms, and it stays. */
+static void test_partial_partitions_end_in_a_stable_leader(void **state)
+{
+    (void)state;
+    struct raft_options options = raft_cluster_options();
+    for (int topology = TOPOLOGY_CHAIN; topology <= TOPOLOGY_LOST_LINK; topology++) {
+        for (raft_id first = 1; first <= 5; first++) {
+            struct raft_cluster *cluster = raft_cluster_new(5, 0, 40 + first, &options);
+            raft_cluster_elect(cluster, first);
+            cluster->faults = (struct cluster_faults){.delay_max = 2, .disk_delay_max = 2};
+            raft_cluster_run(cluster, cluster->now + 100);
+            raft_term before = raft_term_current(raft_cluster_raft(cluster, first));
+            for (raft_id from = 1; from <= 5; from++) {
+                for (raft_id to = 1; to <= 5; to++) {
+                    raft_cluster_set_link(cluster, from, to,
+                                          is_linked(topology, from, to) ? CLUSTER_LINK_OPEN
+                                                                        : CLUSTER_LINK_CUT);
+                }
+            }
+            raft_cluster_run(cluster, cluster->now + 500);
+            raft_id leader = raft_cluster_leader(cluster);
+            assert_int_not_equal(leader, 0);
+            raft_term term = raft_term_current(raft_cluster_raft(cluster, leader));
+            assert_in_range(term, before, before + 2);
+            raft_cluster_run(cluster, cluster->now + 2000);
+            assert_int_equal(raft_cluster_leader(cluster), leader);
+            assert_int_equal(raft_term_current(raft_cluster_raft(cluster, leader)), term);
+            raft_index commit = raft_commit(raft_cluster_raft(cluster, leader));
+            assert_int_equal(raft_cluster_propose(cluster, leader, "x"), 0);
+            raft_cluster_run(cluster, cluster->now + 50);
+            assert_true(raft_commit(raft_cluster_raft(cluster, leader)) > commit);
+            assert_sound(cluster);
+            raft_cluster_free(cluster);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -112,6 +171,7 @@ int main(void)
         cmocka_unit_test(test_a_committed_entry_survives_a_crash_of_all),
         cmocka_unit_test(test_a_single_voter_commits_only_what_is_durable),
         cmocka_unit_test(test_a_lagging_server_is_brought_up_by_a_snapshot),
+        cmocka_unit_test(test_partial_partitions_end_in_a_stable_leader),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@ void script_init(struct script *script, uint64_t seed)
     memset(script, 0, sizeof *script);
     prng_init(&script->prng, seed);
     script->state.hard_state.term = 1;
+    script->attempted = script->state;
 }
 
 struct blob *script_data(struct raft_position at, uint32_t size)
@@ -166,12 +167,29 @@ bool script_matches(const struct script_state *state, const struct wal_recovered
     return true;
 }
 
-struct wal_options script_options(struct disk *disk)
+bool script_adopted(const struct script *script, struct script_state *ret_state)
 {
+    if (script->attempted.snapshot.last.index <= last_index(&script->state)) {
+        return false;
+    }
+    *ret_state = script->state;
+    ret_state->snapshot = script->attempted.snapshot;
+    ret_state->entry_count = 0;
+    return true;
+}
+
+struct wal_options script_options(const struct script *script, struct disk *disk)
+{
+    const struct raft_snapshot_meta *snapshot = &script->attempted.snapshot;
+    if (snapshot->last.index < script->state.snapshot.last.index) {
+        snapshot = &script->state.snapshot;
+    }
     return (struct wal_options){.disk = disk,
                                 .is_created = true,
                                 .cluster_id = 0xc1,
                                 .member_id = 0x17,
                                 .segment_bytes = 8192,
-                                .alignment_bytes = 512};
+                                .alignment_bytes = 512,
+                                .durable_applied_index = snapshot->last.index,
+                                .installed = snapshot->last.index > 0 ? snapshot : NULL};
 }

@@ -37,7 +37,12 @@ struct blob *script_data(struct raft_position at, uint32_t size);
 
 bool script_matches(const struct script_state *state, const struct wal_recovered *recovered);
 
-/* A small log on a disk: 512-byte alignment, small segments. */
-struct wal_options script_options(struct disk *disk);
+/* What the log says if the backend installed a snapshot and the process died before the log's
+ * record of it. False: no such thing was under way. */
+bool script_adopted(const struct script *script, struct script_state *ret_state);
+
+/* A small log on a disk: 512-byte alignment, small segments. The backend has what the last snapshot
+ * covers, also one whose record was under way: backends come first. Borrows script. */
+struct wal_options script_options(const struct script *script, struct disk *disk);
 
 #endif

@@ -1,0 +1,2 @@
+coracle_system_test(compat_etcdctl ${CMAKE_CURRENT_LIST_DIR}/test_etcdctl.py)
+coracle_system_test(compat_python_etcd3 ${CMAKE_CURRENT_LIST_DIR}/test_python_etcd3.py)

@@ -1,0 +1,2 @@
+coracle_fuzz_target(fuzz_kv_apply SOURCES fuzz_kv_apply.c LINK kv_state kv_backend_memory)
+coracle_fuzz_target(fuzz_kv_snapshot SOURCES fuzz_kv_snapshot.c LINK kv_state kv_backend_memory)

@@ -1,0 +1,6 @@
+coracle_fuzz_target(fuzz_http2_server SOURCES fuzz_http2_server.c LINK proto_grpc)
+coracle_fuzz_target(fuzz_http1_server SOURCES fuzz_http1_server.c LINK proto_http)
+coracle_fuzz_target(fuzz_grpc_frame SOURCES fuzz_grpc_frame.c LINK proto_grpc)
+coracle_fuzz_target(fuzz_request_decode SOURCES fuzz_request_decode.c LINK proto_codec)
+coracle_fuzz_target(fuzz_json_codec SOURCES fuzz_json_codec.c LINK proto_codec)
+coracle_fuzz_target(fuzz_http2_client SOURCES fuzz_http2_client.c LINK proto_http)

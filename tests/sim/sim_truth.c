@@ -1,0 +1,232 @@
+#include "base/arena.h"
+#include "base/check.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "kvstore/watch/watch_hub.h"
+#include "proto/arena_allocator.h"
+#include "proto/rpc.pb-c.h"
+#include "tests/sim/sim.h"
+
+enum { OVERLAP_REVISIONS = 20 }; /* a restarted member shows the end of its history again */
+
+struct sim_truth {
+    struct sim *sim;
+    struct sim_change *changes;
+    size_t count;
+    size_t capacity;
+    struct u64_map entries; /* index -> hash of the entry that was applied there */
+    struct u64_map leaders; /* term -> member + 1 */
+};
+
+struct sim_truth *sim_truth_new(struct sim *sim)
+{
+    struct sim_truth *truth = mem_zalloc(sizeof *truth);
+    truth->sim = sim;
+    u64_map_init(&truth->entries);
+    u64_map_init(&truth->leaders);
+    return truth;
+}
+
+void sim_truth_free(struct sim_truth *truth)
+{
+    for (size_t i = 0; i < truth->count; i++) {
+        blob_unref(truth->changes[i].key);
+        blob_unref(truth->changes[i].value);
+    }
+    mem_free(truth->changes);
+    u64_map_deinit(&truth->entries);
+    u64_map_deinit(&truth->leaders);
+    mem_free(truth);
+}
+
+/* State machine safety: no two members apply different entries at one index. */
+void sim_truth_applied(struct sim_truth *truth, uint32_t member, const struct raft_entry *entry)
+{
+    uint64_t hash =
+        bytes_hash(blob_bytes(entry->data)) ^ (entry->at.term << 8) ^ (uint64_t)entry->type;
+    void *value = (void *)(uintptr_t)(hash | 1);
+    void *before = u64_map_find(&truth->entries, entry->at.index);
+    if (before != NULL && before != value) {
+        sim_fail(truth->sim, SIM_CORRECTNESS, "member %u applies another entry at index %llu",
+                 member, (unsigned long long)entry->at.index);
+    }
+    (void)u64_map_set(&truth->entries, entry->at.index, value);
+}
+
+/* Election safety: at most one leader a term. */
+void sim_truth_role(struct sim_truth *truth, uint32_t member, enum raft_role role, raft_term term)
+{
+    if (role != RAFT_LEADER) {
+        return;
+    }
+    void *before = u64_map_set(&truth->leaders, term, (void *)(uintptr_t)(member + 1));
+    if (before != NULL && before != (void *)(uintptr_t)(member + 1)) {
+        sim_fail(truth->sim, SIM_CORRECTNESS, "two leaders in term %llu", (unsigned long long)term);
+    }
+}
+
+int64_t sim_truth_revision(const struct sim_truth *truth)
+{
+    return truth->count == 0 ? 1 : truth->changes[truth->count - 1].revision;
+}
+
+size_t sim_truth_count(const struct sim_truth *truth)
+{
+    return truth->count;
+}
+
+const struct sim_change *sim_truth_at(const struct sim_truth *truth, size_t position)
+{
+    CHECK(position < truth->count);
+    return &truth->changes[position];
+}
+
+size_t sim_truth_seek(const struct sim_truth *truth, int64_t revision)
+{
+    size_t low = 0;
+    size_t high = truth->count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (truth->changes[middle].revision < revision) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+const struct blob *sim_truth_value(const struct sim_truth *truth, struct bytes key,
+                                   int64_t revision, int64_t *ret_mod)
+{
+    size_t end = sim_truth_seek(truth, revision + 1);
+    while (end > 0) {
+        const struct sim_change *change = &truth->changes[--end];
+        if (bytes_equal(blob_bytes(change->key), key)) {
+            *ret_mod = change->is_delete ? 0 : change->revision;
+            return change->is_delete ? NULL : change->value;
+        }
+    }
+    *ret_mod = 0;
+    return NULL;
+}
+
+int64_t sim_truth_find(const struct sim_truth *truth, struct bytes key, struct bytes value)
+{
+    for (size_t i = 0; i < truth->count; i++) {
+        const struct sim_change *change = &truth->changes[i];
+        if (!change->is_delete && bytes_equal(blob_bytes(change->key), key) &&
+            bytes_equal(blob_bytes(change->value), value)) {
+            return change->revision;
+        }
+    }
+    return 0;
+}
+
+static bool same(const struct sim_change *change, const Mvccpb__Event *event)
+{
+    bool is_delete = event->type == MVCCPB__EVENT__EVENT_TYPE__DELETE;
+    return change->is_delete == is_delete &&
+           bytes_equal(blob_bytes(change->key),
+                       bytes_make(event->kv->key.data, event->kv->key.len)) &&
+           bytes_equal(blob_bytes(change->value),
+                       bytes_make(event->kv->value.data, event->kv->value.len));
+}
+
+static void append(struct sim_truth *truth, const Mvccpb__Event *event)
+{
+    if (truth->count == truth->capacity) {
+        truth->capacity = truth->capacity == 0 ? 1024 : truth->capacity * 2;
+        truth->changes = mem_reallocarray(truth->changes, truth->capacity, sizeof *truth->changes);
+    }
+    uint32_t sub = 0;
+    if (truth->count > 0 && truth->changes[truth->count - 1].revision == event->kv->mod_revision) {
+        sub = truth->changes[truth->count - 1].sub + 1;
+    }
+    truth->changes[truth->count++] =
+        (struct sim_change){.revision = event->kv->mod_revision,
+                            .sub = sub,
+                            .is_delete = event->type == MVCCPB__EVENT__EVENT_TYPE__DELETE,
+                            .key = blob_new_copy(event->kv->key.data, event->kv->key.len),
+                            .value = blob_new_copy(event->kv->value.data, event->kv->value.len)};
+}
+
+/* Events of one response of a member's recorder: new ones extend the truth, known ones must agree.
+ */
+static void take_events(struct sim_truth *truth, const struct sim_member *member,
+                        const Etcdserverpb__WatchResponse *response)
+{
+    size_t known = 0;
+    int64_t revision = 0;
+    for (size_t i = 0; i < response->n_events; i++) {
+        const Mvccpb__Event *event = response->events[i];
+        if (event->kv->mod_revision != revision) {
+            revision = event->kv->mod_revision;
+            known = sim_truth_seek(truth, revision);
+        }
+        if (known < truth->count && truth->changes[known].revision == revision) {
+            if (!same(&truth->changes[known], event)) {
+                sim_fail(truth->sim, SIM_CORRECTNESS,
+                         "member %u has another change at revision %lld", member->index,
+                         (long long)revision);
+                return;
+            }
+            known += 1;
+        } else if (revision >= sim_truth_revision(truth)) {
+            append(truth, event);
+            known = truth->count;
+        }
+    }
+}
+
+static void start_recorder(struct sim_truth *truth, struct sim_member *member)
+{
+    static uint8_t zero = 0;
+    member->recorder = watch_stream_new(kv_watch_hub(node_kv(member->node)), member);
+    int64_t from = sim_truth_revision(truth) - OVERLAP_REVISIONS;
+    int64_t compacted = kv_compact_revision(node_kv(member->node));
+    from = from <= compacted ? compacted + 1 : from;
+    Etcdserverpb__WatchCreateRequest create = ETCDSERVERPB__WATCH_CREATE_REQUEST__INIT;
+    create.key = (ProtobufCBinaryData){1, &zero};
+    create.range_end = (ProtobufCBinaryData){1, &zero};
+    create.start_revision = from < 1 ? 1 : from;
+    Etcdserverpb__WatchRequest request = ETCDSERVERPB__WATCH_REQUEST__INIT;
+    request.request_union_case = ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_CREATE_REQUEST;
+    request.create_request = &create;
+    struct arena arena = ARENA_INIT;
+    int code = watch_stream_request(member->recorder, proto_encode(&request.base, &arena));
+    CHECK(code == 0);
+    arena_deinit(&arena);
+}
+
+void sim_truth_record(struct sim_truth *truth, struct sim_member *member)
+{
+    if (member->recorder == NULL) {
+        start_recorder(truth, member);
+        return;
+    }
+    struct buf out = BUF_INIT;
+    bool is_cancelled = false;
+    while (watch_stream_has_output(member->recorder)) {
+        (void)watch_stream_take(member->recorder, &out, 64 << 10);
+    }
+    struct bytes rest = buf_bytes(&out);
+    while (rest.size >= 4) {
+        size_t size = (size_t)rest.data[0] << 24 | (size_t)rest.data[1] << 16 |
+                      (size_t)rest.data[2] << 8 | rest.data[3];
+        struct arena arena = ARENA_INIT;
+        const Etcdserverpb__WatchResponse *response = (const void *)proto_decode(
+            &etcdserverpb__watch_response__descriptor, bytes_make(rest.data + 4, size), &arena);
+        CHECK(response != NULL);
+        take_events(truth, member, response);
+        is_cancelled = is_cancelled || response->canceled;
+        arena_deinit(&arena);
+        rest = bytes_make(rest.data + 4 + size, rest.size - 4 - size);
+    }
+    buf_deinit(&out);
+    if (is_cancelled) { /* compacted below it */
+        watch_stream_free(member->recorder);
+        member->recorder = NULL;
+        start_recorder(truth, member);
+    }
+}
