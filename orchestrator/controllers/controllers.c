@@ -19,5 +19,8 @@ const struct controller *const controllers_all[] = {
     &controller_event_ttl,
     &controller_pod_gc,
     &controller_claim_protection,
+    &controller_definition,
+    &controller_autoscaler,
+    &controller_volume_binder,
     NULL,
 };

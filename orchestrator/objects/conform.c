@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "orchestrator/objects/quantity.h"
+#include "orchestrator/objects/structural.h"
 #include "orchestrator/objects/timestamp.h"
 
 /* Where the walk is: a chain on the stack, printed only when there is something to say. */
@@ -255,10 +256,12 @@ static json_t *conform_fields(const struct walk *walk, const struct place *paren
     return NULL;
 }
 
-/* A custom object: only what every object has is known here. */
+/* A custom object: its metadata as every object's, the rest by its definition. */
 static json_t *conform_custom(const struct walk *walk, json_t *object)
 {
     json_t *metadata = json_object_get(object, "metadata");
+    structural_prune(object, tree_find(walk->kind->custom, "schema.openAPIV3Schema"),
+                     walk->unknown);
     const struct place place = {.field = "metadata"};
     if (metadata == NULL) {
         return NULL;

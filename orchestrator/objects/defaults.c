@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "orchestrator/objects/base64.h"
+#include "orchestrator/objects/structural.h"
 
 static void fill_children(json_t *value, const struct schema_field *field)
 {
@@ -231,6 +232,23 @@ static void default_secret(json_t *secret)
     (void)json_object_del(secret, "stringData"); /* absent is fine */
 }
 
+/* Names that follow from the kind's. */
+static void default_definition(json_t *definition)
+{
+    const char *kind = tree_text(definition, "spec.names.kind");
+    if (kind == NULL) {
+        return;
+    }
+    CLEANUP(free) char *list_kind = mem_printf("%sList", kind);
+    CLEANUP(free) char *singular = mem_strdup(kind);
+    for (char *c = singular; *c != '\0'; c++) {
+        *c = (char)(*c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c);
+    }
+    set_default_text(definition, "spec.names.listKind", list_kind);
+    set_default_text(definition, "spec.names.singular", singular);
+    set_default_text(definition, "spec.conversion.strategy", "None");
+}
+
 static void default_kind(json_t *object, const struct kind *kind)
 {
     const char *storage = kind->storage;
@@ -248,6 +266,8 @@ static void default_kind(json_t *object, const struct kind *kind)
         default_job_spec(object);
     } else if (strcmp(storage, "secrets") == 0) {
         default_secret(object);
+    } else if (strcmp(storage, "customresourcedefinitions") == 0) {
+        default_definition(object);
     } else if (strcmp(storage, "namespaces") == 0 && object_name(object) != NULL) {
         object_set_label(object, "kubernetes.io/metadata.name", object_name(object));
     }
@@ -273,6 +293,7 @@ void defaults_apply(json_t *object, const struct kind *kind)
 {
     const struct schema *schema = kind->schema == NULL ? NULL : schema_find(kind->schema);
     if (schema == NULL) {
+        structural_default(object, tree_find(kind->custom, "schema.openAPIV3Schema"));
         return;
     }
     defaults_fill(object, schema);

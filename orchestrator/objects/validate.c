@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "orchestrator/objects/names.h"
+#include "orchestrator/objects/structural.h"
 
 void validate_not_negative(const json_t *object, const char *path, struct causes *causes)
 {
@@ -180,6 +181,8 @@ json_t *validate_object(const json_t *object, const struct kind *kind)
     if (schema != NULL) {
         validate_fields(object, schema, "", &causes);
         validate_kind(object, kind, &causes);
+    } else {
+        structural_validate(object, tree_find(kind->custom, "schema.openAPIV3Schema"), &causes);
     }
     const struct status_subject subject = kind_subject(kind, object_name(object));
     return status_invalid(&subject, &causes);
