@@ -174,10 +174,10 @@ const char *duration_format_short(int64_t duration_ms, char text[DURATION_TEXT_S
 {
     int64_t seconds = duration_ms / 1000;
     if (seconds < -1) {
-        return strcpy(text, "<invalid>");
+        return memcpy(text, "<invalid>", sizeof "<invalid>");
     }
     if (seconds <= 0) {
-        return strcpy(text, "0s");
+        return memcpy(text, "0s", sizeof "0s");
     }
     const struct {
         int64_t below; /* seconds */
