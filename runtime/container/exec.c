@@ -36,6 +36,7 @@ struct execution {
     struct seccomp_program seccomp;
     bool has_seccomp;
     struct cgroup_join join;
+    struct process_label label;
     int init_pidfd;
     int namespaces; /* CLONE_NEW flags that differ from ours */
     int sync;
@@ -329,11 +330,13 @@ static int run_process(struct execution *execution, struct err *err)
     }
     if (rc < 0 || (rc = process_set_oom_score(&execution->process, err)) < 0 ||
         (rc = process_limit(&execution->process, execution->spec.linux_.personality, err)) < 0 ||
-        (rc = process_resolve(&process, err)) < 0) {
+        (rc = process_write_label(&execution->process, &execution->label, err)) < 0) {
         return rc;
     }
+    /* Before the working directory is entered, as in init.c. */
     close_others(execution);
-    if ((rc = process_become_user(&process, err)) < 0 ||
+    if ((rc = process_resolve(&process, err)) < 0 ||
+        (rc = process_become_user(&process, err)) < 0 ||
         (rc = load_seccomp(execution, &process, err)) < 0) {
         return rc;
     }
@@ -387,6 +390,10 @@ _Noreturn static void child_main(struct execution *execution)
         fail(execution, -EPERM, &err);
     }
     (void)umask(0);
+    int rc = process_open_label(&execution->process, &execution->label, &err);
+    if (rc < 0) {
+        fail(execution, rc, &err);
+    }
     enter_and_clone(execution, &err);
     _exit(1);
 }

@@ -199,8 +199,10 @@ void shim_server_close(struct shim *shim)
 void shim_server_output(struct shim *shim, struct shim_process *process, unsigned stream,
                         struct bytes data)
 {
-    Coracle__Shim__ShimOutput output = CORACLE__SHIM__SHIM_OUTPUT__INIT;
-    Coracle__Shim__ShimReply reply = CORACLE__SHIM__SHIM_REPLY__INIT;
+    Coracle__Shim__ShimOutput output;
+    coracle__shim__shim_output__init(&output);
+    Coracle__Shim__ShimReply reply;
+    coracle__shim__shim_reply__init(&reply);
     output.stream = stream == 0 ? CORACLE__SHIM__SHIM_STREAM__SHIM_STREAM_STDOUT
                                 : CORACLE__SHIM__SHIM_STREAM__SHIM_STREAM_STDERR;
     output.data.data = (uint8_t *)(uintptr_t)data.data;
@@ -218,8 +220,10 @@ void shim_server_output(struct shim *shim, struct shim_process *process, unsigne
 
 void shim_server_exited(struct shim *shim, struct shim_process *process)
 {
-    Coracle__Shim__ShimExited exited = CORACLE__SHIM__SHIM_EXITED__INIT;
-    Coracle__Shim__ShimReply reply = CORACLE__SHIM__SHIM_REPLY__INIT;
+    Coracle__Shim__ShimExited exited;
+    coracle__shim__shim_exited__init(&exited);
+    Coracle__Shim__ShimReply reply;
+    coracle__shim__shim_reply__init(&reply);
     shim_request_fill_exited(process, &exited);
     reply.result_case = CORACLE__SHIM__SHIM_REPLY__RESULT_EXITED;
     reply.exited = &exited;
