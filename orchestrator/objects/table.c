@@ -107,94 +107,6 @@ static json_t *status_phase(const json_t *object, int64_t now_ms)
     return cell_text(tree_text(object, "status.phase"), "");
 }
 
-static json_t *volume_access_modes(const json_t *object)
-{
-    static const struct {
-        const char *mode;
-        const char *shown;
-    } modes[] = {{"ReadWriteOnce", "RWO"},
-                 {"ReadOnlyMany", "ROX"},
-                 {"ReadWriteMany", "RWX"},
-                 {"ReadWriteOncePod", "RWOP"}};
-    const json_t *list = tree_find(object, "spec.accessModes");
-    CLEANUP(buf) struct buf text = BUF_INIT;
-    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
-        if (tree_list_has_text(list, modes[i].mode)) {
-            buf_append_format(&text, "%s%s", buf_size(&text) == 0 ? "" : ",", modes[i].shown);
-        }
-    }
-    return json_string(buf_text(&text));
-}
-
-static json_t *access_modes(const json_t *object, int64_t now_ms)
-{
-    (void)now_ms;
-    return volume_access_modes(object);
-}
-
-static json_t *volume_capacity(const json_t *object, int64_t now_ms)
-{
-    (void)now_ms;
-    return cell_text(tree_text(object, "spec.capacity.storage"), "");
-}
-
-static json_t *volume_policy(const json_t *object, int64_t now_ms)
-{
-    (void)now_ms;
-    return cell_text(tree_text(object, "spec.persistentVolumeReclaimPolicy"), "");
-}
-
-static json_t *volume_claim(const json_t *object, int64_t now_ms)
-{
-    (void)now_ms;
-    const char *name = tree_text(object, "spec.claimRef.name");
-    CLEANUP(free)
-    char *text = mem_printf("%s/%s", tree_text_or(object, "spec.claimRef.namespace", ""),
-                            name == NULL ? "" : name);
-    return cell_text(name == NULL ? "" : text, "");
-}
-
-static json_t *storage_class(const json_t *object, int64_t now_ms)
-{
-    (void)now_ms;
-    return cell_text(tree_text(object, "spec.storageClassName"), "");
-}
-
-static json_t *attributes_class(const json_t *object, int64_t now_ms)
-{
-    (void)now_ms;
-    return cell_text(tree_text(object, "spec.volumeAttributesClassName"), "<unset>");
-}
-
-static json_t *status_reason_cell(const json_t *object, int64_t now_ms)
-{
-    (void)now_ms;
-    return cell_text(tree_text(object, "status.reason"), "");
-}
-
-static json_t *volume_mode(const json_t *object, int64_t now_ms)
-{
-    (void)now_ms;
-    return cell_text(tree_text(object, "spec.volumeMode"), "<unset>");
-}
-
-static json_t *claim_volume(const json_t *object, int64_t now_ms)
-{
-    (void)now_ms;
-    return cell_text(tree_text(object, "spec.volumeName"), "");
-}
-
-static json_t *claim_capacity(const json_t *object, int64_t now_ms)
-{
-    (void)now_ms;
-    return cell_text(tree_text(object, "status.capacity.storage"), "");
-}
-
-static json_t *claim_phase(const json_t *object, int64_t now_ms)
-{
-    return object_is_deleting(object) ? json_string("Terminating") : status_phase(object, now_ms);
-}
-
 static json_t *endpoints_list(const json_t *object, int64_t now_ms)
 {
     (void)now_ms;
@@ -278,86 +190,6 @@ static json_t *ingress_ports(const json_t *object, int64_t now_ms)
     return json_string(tree_count(object, "spec.tls") > 0 ? "80, 443" : "80");
 }
 
-static json_t *autoscaler_reference(const json_t *object, int64_t now_ms)
-{
-    (void)now_ms;
-    CLEANUP(free)
-    char *text = mem_printf("%s/%s", tree_text_or(object, "spec.scaleTargetRef.kind", ""),
-                            tree_text_or(object, "spec.scaleTargetRef.name", ""));
-    return json_string(text);
-}
-
-static json_t *autoscaler_targets(const json_t *object, int64_t now_ms)
-{
-    (void)now_ms;
-    CLEANUP(buf) struct buf text = BUF_INIT;
-    const json_t *metrics = tree_find(object, "spec.metrics");
-    const json_t *current = tree_find(object, "status.currentMetrics");
-    for (size_t i = 0; i < json_array_size(metrics); i++) {
-        const json_t *metric = json_array_get(metrics, i);
-        const json_t *now = json_array_get(current, i);
-        int64_t value = tree_int(now, "resource.current.averageUtilization", -1);
-        buf_append_format(&text, "%s%s: ", i == 0 ? "" : ", ",
-                          tree_text_or(metric, "resource.name", "metric"));
-        if (value < 0) {
-            buf_append_text(&text, "<unknown>");
-        } else {
-            buf_append_format(&text, "%d%%", (int)value);
-        }
-        buf_append_format(&text, "/%d%%",
-                          (int)tree_int(metric, "resource.target.averageUtilization", 0));
-    }
-    return cell_text(buf_text(&text), "<none>");
-}
-
-static json_t *autoscaler_min(const json_t *object, int64_t now_ms)
-{
-    (void)now_ms;
-    return json_integer(tree_int(object, "spec.minReplicas", 1));
-}
-
-static json_t *autoscaler_max(const json_t *object, int64_t now_ms)
-{
-    (void)now_ms;
-    return json_integer(tree_int(object, "spec.maxReplicas", 0));
-}
-
-static json_t *autoscaler_replicas(const json_t *object, int64_t now_ms)
-{
-    (void)now_ms;
-    return json_integer(tree_int(object, "status.currentReplicas", 0));
-}
-
-static json_t *int_or_text(const json_t *object, const char *path)
-{
-    const json_t *value = tree_find(object, path);
-    if (value == NULL) {
-        return json_string("N/A");
-    }
-    CLEANUP(free)
-    char *text = json_is_string(value) ? mem_strdup(json_string_value(value))
-                                       : mem_printf("%d", (int)json_integer_value(value));
-    return json_string(text);
-}
-
-static json_t *budget_min(const json_t *object, int64_t now_ms)
-{
-    (void)now_ms;
-    return int_or_text(object, "spec.minAvailable");
-}
-
-static json_t *budget_max(const json_t *object, int64_t now_ms)
-{
-    (void)now_ms;
-    return int_or_text(object, "spec.maxUnavailable");
-}
-
-static json_t *budget_allowed(const json_t *object, int64_t now_ms)
-{
-    (void)now_ms;
-    return json_integer(tree_int(object, "status.disruptionsAllowed", 0));
-}
-
 static json_t *priority_value(const json_t *object, int64_t now_ms)
 {
     (void)now_ms;
@@ -407,6 +239,42 @@ static json_t *revision_number(const json_t *object, int64_t now_ms)
     return json_integer(tree_int(object, "revision", 0));
 }
 
+/* "cpu: 1/2, pods: 3/4", of the limits or of everything else. */
+static json_t *quota_figures(const json_t *object, bool of_limits)
+{
+    const json_t *hard = tree_find(object, "status.hard");
+    const json_t *used = tree_find(object, "status.used");
+    CLEANUP(buf) struct buf text = BUF_INIT;
+    const char *name = NULL;
+    json_t *value = NULL;
+    json_object_foreach(tree_mutable(hard), name, value)
+    {
+        if ((strncmp(name, "limits.", 7) == 0) == of_limits) {
+            const char *amount = json_string_value(json_object_get(used, name));
+            buf_append_format(&text, "%s%s: %s/%s", buf_size(&text) == 0 ? "" : ", ", name,
+                              amount == NULL ? "0" : amount, json_string_value(value));
+        }
+    }
+    return json_string(buf_text(&text));
+}
+
+static json_t *quota_request(const json_t *object, int64_t now_ms)
+{
+    (void)now_ms;
+    return quota_figures(object, false);
+}
+
+static json_t *quota_limit(const json_t *object, int64_t now_ms)
+{
+    (void)now_ms;
+    return quota_figures(object, true);
+}
+
+static const struct table_column table_quota[] = {{"Name", "string", 0, cell_name},
+                                                  {"Request", "string", 0, quota_request},
+                                                  {"Limit", "string", 0, quota_limit},
+                                                  {"Age", "string", 0, cell_age},
+                                                  {0}};
 static const struct table_column table_plain[] = {
     {"Name", "string", 0, cell_name}, {"Age", "string", 0, cell_age}, {0}};
 static const struct table_column table_created[] = {
@@ -428,30 +296,6 @@ static const struct table_column table_namespace[] = {{"Name", "string", 0, cell
                                                       {"Status", "string", 0, status_phase},
                                                       {"Age", "string", 0, cell_age},
                                                       {0}};
-static const struct table_column table_volume[] = {
-    {"Name", "string", 0, cell_name},
-    {"Capacity", "string", 0, volume_capacity},
-    {"Access Modes", "string", 0, access_modes},
-    {"Reclaim Policy", "string", 0, volume_policy},
-    {"Status", "string", 0, claim_phase},
-    {"Claim", "string", 0, volume_claim},
-    {"StorageClass", "string", 0, storage_class},
-    {"VolumeAttributesClass", "string", 0, attributes_class},
-    {"Reason", "string", 0, status_reason_cell},
-    {"Age", "string", 0, cell_age},
-    {"VolumeMode", "string", 1, volume_mode},
-    {0}};
-static const struct table_column table_claim[] = {
-    {"Name", "string", 0, cell_name},
-    {"Status", "string", 0, claim_phase},
-    {"Volume", "string", 0, claim_volume},
-    {"Capacity", "string", 0, claim_capacity},
-    {"Access Modes", "string", 0, access_modes},
-    {"StorageClass", "string", 0, storage_class},
-    {"VolumeAttributesClass", "string", 0, attributes_class},
-    {"Age", "string", 0, cell_age},
-    {"VolumeMode", "string", 1, volume_mode},
-    {0}};
 static const struct table_column table_endpoints[] = {{"Name", "string", 0, cell_name},
                                                       {"Endpoints", "string", 0, endpoints_list},
                                                       {"Age", "string", 0, cell_age},
@@ -467,22 +311,6 @@ static const struct table_column table_ingress[] = {{"Name", "string", 0, cell_n
                                                     {"Ports", "string", 0, ingress_ports},
                                                     {"Age", "string", 0, cell_age},
                                                     {0}};
-static const struct table_column table_autoscaler[] = {
-    {"Name", "string", 0, cell_name},
-    {"Reference", "string", 0, autoscaler_reference},
-    {"Targets", "string", 0, autoscaler_targets},
-    {"MinPods", "string", 0, autoscaler_min},
-    {"MaxPods", "string", 0, autoscaler_max},
-    {"Replicas", "string", 0, autoscaler_replicas},
-    {"Age", "string", 0, cell_age},
-    {0}};
-static const struct table_column table_budget[] = {
-    {"Name", "string", 0, cell_name},
-    {"Min Available", "string", 0, budget_min},
-    {"Max Unavailable", "string", 0, budget_max},
-    {"Allowed Disruptions", "integer", 0, budget_allowed},
-    {"Age", "string", 0, cell_age},
-    {0}};
 static const struct table_column table_priority[] = {
     {"Name", "string", 0, cell_name},
     {"Value", "integer", 0, priority_value},
@@ -538,6 +366,7 @@ const struct table_column *table_columns(const struct kind *kind)
         {"poddisruptionbudgets", table_budget},
         {"priorityclasses", table_priority},
         {"leases", table_lease},
+        {"resourcequotas", table_quota},
         {"rolebindings", table_binding},
         {"clusterrolebindings", table_binding},
         {"roles", table_created},

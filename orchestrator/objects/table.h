@@ -44,5 +44,9 @@ extern const struct table_column table_cron_job[];
 extern const struct table_column table_service[];
 extern const struct table_column table_node[];
 extern const struct table_column table_event[];
+extern const struct table_column table_volume[];
+extern const struct table_column table_claim[];
+extern const struct table_column table_autoscaler[];
+extern const struct table_column table_budget[];
 
 #endif

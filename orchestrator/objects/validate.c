@@ -73,16 +73,10 @@ static void validate_finalizers(const json_t *finalizers, struct causes *causes)
     for (size_t i = 0; i < json_array_size(finalizers); i++) {
         const json_t *value = json_array_get(finalizers, i);
         const char *text = json_string_value(value);
-        bool is_standard = text != NULL &&
-                           (strcmp(text, "orphan") == 0 || strcmp(text, "foregroundDeletion") == 0);
         if (text == NULL || !name_is_label_key(text)) {
             causes_add_invalid(causes, "metadata.finalizers", value,
                                "name part must consist of alphanumeric characters, '-', '_' or "
                                "'.', and must start and end with an alphanumeric character");
-        } else if (!is_standard && strchr(text, '/') == NULL) {
-            causes_add_invalid(causes, "metadata.finalizers", value,
-                               "name is neither a standard finalizer name nor is it fully "
-                               "qualified");
         }
     }
 }

@@ -108,7 +108,7 @@ static void test_other_kinds_have_rules_of_their_own(void **state)
                  "rules[0].verbs", "FieldValueRequired");
     assert_cause(refusal_of("configmaps", "{'metadata':{'name':'Bad'}}"), "metadata.name",
                  "FieldValueInvalid");
-    assert_cause(refusal_of("configmaps", "{'metadata':{'name':'c','finalizers':['nonsense']}}"),
+    assert_cause(refusal_of("configmaps", "{'metadata':{'name':'c','finalizers':['no sense']}}"),
                  "metadata.finalizers", "FieldValueInvalid");
 }
 
