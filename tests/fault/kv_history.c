@@ -6,6 +6,7 @@
  * are to succeed only if the key still has the value that the client read last. Runs until SIGTERM
  * or SIGINT, finishes what is open, and writes the history (tests/fault/history.h). Every 100 ms
  * it prints how many operations were acknowledged. With --final it only reads every key once.
+ * Keys carry the seed: every history starts with keys that nobody has touched.
  * After an unknown outcome a client goes on under a new number: one number, one thing at a time. */
 #include <signal.h>
 #include <stdlib.h>
@@ -212,7 +213,8 @@ static void next(struct actor *actor)
     enum history_kind kind = run->is_final ? HISTORY_GET : choose(actor);
     actor->open = (struct history_operation){.client = actor->open.client, .kind = kind};
     struct history_operation *open = &actor->open;
-    (void)snprintf(open->key, sizeof open->key, "h%u", actor->key_index);
+    (void)snprintf(open->key, sizeof open->key, "h%llu/%u", (unsigned long long)run->seed,
+                   actor->key_index);
     if (kind != HISTORY_GET) {
         (void)snprintf(open->value, sizeof open->value, "%llu.%llu", (unsigned long long)run->seed,
                        (unsigned long long)run->next_value++);
