@@ -157,6 +157,7 @@ static void on_defragmented(struct core *core, const struct backend_done *done)
 {
     metric_observe(metrics_of(core), METRIC_BACKEND_DEFRAG, (double)done->duration_us / 1e6);
     metric_set(metrics_of(core), METRIC_DEFRAG_INFLIGHT, 0);
+    kv_look_at_size(node_kv(core->node)); /* before the answer: the next write may fit now */
     if (core->defragment_done != NULL) {
         core_defragment_done *callback = core->defragment_done;
         core->defragment_done = NULL;

@@ -45,7 +45,7 @@ void kv_free(struct kv *kv)
     mem_free(kv);
 }
 
-static void look_at_size(struct kv *kv)
+void kv_look_at_size(struct kv *kv)
 {
     struct backend_stats stats;
     backend_stats(kv->options.backend, &stats);
@@ -74,7 +74,7 @@ int kv_restore(struct kv *kv, struct backend *backend, struct err *err)
     kv->applied = (struct kv_position){applied.index, applied.term};
     kv->stored = kv->applied;
     kv->taken_count = 0;
-    look_at_size(kv);
+    kv_look_at_size(kv);
     watch_hub_replaced(kv->hub, old_revision);
     return 0;
 }
@@ -181,7 +181,7 @@ int kv_on_stored(struct kv *kv, uint64_t sequence, struct err *err)
     }
     kv->taken_count -= done;
     memmove(kv->taken, kv->taken + done, kv->taken_count * sizeof kv->taken[0]);
-    look_at_size(kv);
+    kv_look_at_size(kv);
     return 0;
 }
 
