@@ -71,6 +71,19 @@ void apiserver_free(struct apiserver *server)
     mem_free(server);
 }
 
+char *apiserver_find_token(const struct apiserver *server, const char *group)
+{
+    const char *token = NULL;
+    json_t *user = NULL;
+    json_object_foreach(server->tokens, token, user)
+    {
+        if (tree_list_has_text(json_object_get(user, "groups"), group)) {
+            return mem_strdup(token);
+        }
+    }
+    return NULL;
+}
+
 void call_ref(struct call *call)
 {
     call->references++;

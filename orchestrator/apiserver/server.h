@@ -27,6 +27,9 @@ struct apiserver *apiserver_new(const struct apiserver_options *options, struct 
 /* Its listeners are closed before. Watches end. */
 void apiserver_free(struct apiserver *server);
 
+/* A static token of somebody in this group; NULL when there is none. The caller frees. */
+char *apiserver_find_token(const struct apiserver *server, const char *group);
+
 /* For listener_options.handler: with handler_data = a struct apiserver_entry. */
 extern const struct http_handler apiserver_handler;
 

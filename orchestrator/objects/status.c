@@ -19,8 +19,8 @@ static json_t *status_from_text(int code, const char *reason, const char *messag
     return status;
 }
 
-static json_t *status_from_format(int code, const char *reason, const char *format,
-                                  va_list arguments)
+__attribute__((format(printf, 3, 0))) static json_t *
+status_from_format(int code, const char *reason, const char *format, va_list arguments)
 {
     CLEANUP(buf) struct buf text = BUF_INIT;
     buf_append_vformat(&text, format, arguments);

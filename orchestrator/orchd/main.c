@@ -1,5 +1,6 @@
 /* main.c - orchd: the roles of one machine on one loop. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include "orchestrator/apiserver/discovery.h"
 #include "orchestrator/apiserver/server.h"
 #include "orchestrator/controllers/runtime.h"
+#include "orchestrator/objects/base64.h"
 #include "orchestrator/orchd/leader.h"
 #include "orchestrator/orchd/options.h"
 #include "orchestrator/registry/store_kv.h"
@@ -147,6 +149,10 @@ static int open_registry(struct orchd *orchd, struct err *err)
 static void on_trouble(void *context, const char *peer_address, const char *reason)
 {
     (void)context;
+    /* Clients that go away in the middle of a watch are the rule. */
+    if (strcmp(reason, "broken pipe") == 0 || strcmp(reason, "connection reset by peer") == 0) {
+        return;
+    }
     log_warn("connection ended badly", LOG_TEXT("peer", peer_address), LOG_TEXT("reason", reason));
 }
 
@@ -280,7 +286,6 @@ static int open_controllers(struct orchd *orchd, struct err *err)
     if (result != 0) {
         return result;
     }
-    orchd->root_ca = read_root_ca(orchd->options.client_ca_file);
     const struct runtime_options options = {
         .registry = orchd->registry,
         .timers = wire_loop_timers(orchd->wire),
@@ -353,14 +358,54 @@ static void on_signal(uv_signal_t *handle, int number)
     stop(handle->data);
 }
 
+/* A file with which kubectl reaches this server: by the token of an administrator over TLS, or over
+ * the plaintext port. */
+static int write_kubeconfig(const struct orchd *orchd, struct err *err)
+{
+    const struct orchd_options *options = &orchd->options;
+    const char *path = options->kubeconfig;
+    bool has_tls = orchd->secure != NULL;
+    CLEANUP(free)
+    char *token = has_tls ? apiserver_find_token(orchd->server, "system:masters") : NULL;
+    if (path == NULL) {
+        return 0;
+    }
+    if (has_tls && token == NULL) {
+        return err_set(err, ERR_INVALID,
+                       "--write-kubeconfig: --token-file names nobody in system:masters");
+    }
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    CLEANUP(file) FILE *file = fd < 0 ? NULL : fdopen(fd, "w");
+    if (file == NULL) {
+        return err_set_errno(err, errno, "write '%s'", path);
+    }
+    const char *host = strcmp(options->host, "0.0.0.0") == 0 ? "127.0.0.1" : options->host;
+    unsigned port = has_tls ? listener_port(orchd->secure) : options->insecure_port;
+    fprintf(file, "apiVersion: v1\nkind: Config\nclusters:\n- name: coracle\n  cluster:\n");
+    fprintf(file, "    server: %s://%s:%u\n", has_tls ? "https" : "http",
+            has_tls ? host : "127.0.0.1", port);
+    if (has_tls && options->client_ca_file != NULL) {
+        CLEANUP(free) char *ca = base64_encode(bytes_from_text(orchd->root_ca));
+        fprintf(file, "    certificate-authority-data: %s\n", ca);
+    }
+    fprintf(file, "contexts:\n- name: coracle\n  context: {cluster: coracle, user: admin}\n");
+    fprintf(file, "current-context: coracle\nusers:\n- name: admin\n  user: {%s%s}\n",
+            token == NULL ? "" : "token: ", token == NULL ? "" : token);
+    return 0;
+}
+
 static int start(struct orchd *orchd, struct err *err)
 {
+    orchd->root_ca = read_root_ca(orchd->options.client_ca_file);
     int result = read_token_key(orchd, err);
     result = result != 0 ? result : open_registry(orchd, err);
     if (result == 0 && (orchd->options.roles & ORCHD_API) != 0) {
         result = open_server(orchd, err);
     }
     make_identity(orchd);
+    if (result == 0 && orchd->server != NULL) {
+        result = write_kubeconfig(orchd, err);
+    }
     if (result == 0 && (orchd->options.roles & ORCHD_CONTROLLERS) != 0) {
         result = open_controllers(orchd, err);
     }

@@ -21,6 +21,7 @@ const char orchd_help[] =
     "  --token-key-file F       key that signs service account tokens, 32 bytes or more\n"
     "  --service-cidr CIDR      addresses of services (default: 10.96.0.0/16)\n"
     "  --cluster-cidr CIDR      addresses of pods (default: 10.244.0.0/16)\n"
+    "  --write-kubeconfig F     with which kubectl reaches this server as administrator\n"
     "  --identity NAME          of this process in leader leases\n";
 
 static int parse_roles(unsigned *ret, const char *text, struct err *err)
@@ -90,6 +91,7 @@ static int parse_flag(struct orchd_options *options, const char *flag, char *val
         {"--token-key-file", &options->token_key_file},
         {"--service-cidr", &options->service_cidr},
         {"--cluster-cidr", &options->cluster_cidr},
+        {"--write-kubeconfig", &options->kubeconfig},
         {"--identity", &options->identity},
     };
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {

@@ -34,6 +34,7 @@ struct orchd_options {
     const char *token_key_file; /* signs the tokens of service accounts */
     const char *service_cidr;   /* "10.96.0.0/16" */
     const char *cluster_cidr;   /* pods: "10.244.0.0/16" */
+    const char *kubeconfig;     /* to be written at the start; NULL: none */
     const char *identity;       /* of leader leases; NULL: made up */
     bool wants_help;
     bool wants_version;

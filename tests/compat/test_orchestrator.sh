@@ -2,11 +2,11 @@
 # The orchestrator driven by the real kubectl: store, orchd and a fake agent on the loopback, then one
 # command of each family. Ends with 77 (skipped) where kubectl is missing.
 #
-#     test_orchestrator.sh <folder with kvd and orchd>
+#     test_orchestrator.sh [folder with kvd and orchd; default: CORACLE_BIN]
 #
 # KUBECTL names another kubectl; PORT the first of six ports (default 21310).
 set -u
-BIN=$1
+BIN=${1:-$CORACLE_BIN}
 PORT=${PORT:-21310}
 KUBECTL=${KUBECTL:-kubectl}
 HERE=$(cd "$(dirname "$0")" && pwd)
