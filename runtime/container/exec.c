@@ -416,10 +416,13 @@ static int spawn(struct execution *execution, struct err *err)
         return err_set_errno(err, errno, "exec: join the container's pid namespace");
     }
     int pid = kernel_clone(0, execution->join.v2_dir, &execution->pidfd, SIGCHLD);
-    if (pid == -EBUSY) {
-        /* The container made sub-cgroups and enabled controllers: join where its first process is.
-         */
-        pid = kernel_clone(0, -1, &execution->pidfd, SIGCHLD);
+    if (pid == -EBUSY || pid == -EOPNOTSUPP) {
+        /* The container made cgroups of its own below and enabled controllers: there are no
+         * processes in the middle of a tree. Join where its first process is. */
+        CLEANUP(close_fd)
+        int dir =
+            cgroup_open_v2_of(&execution->container.cgroup, (pid_t)execution->container.state.pid);
+        pid = dir < 0 ? dir : kernel_clone(0, dir, &execution->pidfd, SIGCHLD);
     }
     if (pid < 0) {
         return err_set_errno(err, -pid, "fork");

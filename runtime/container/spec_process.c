@@ -207,6 +207,10 @@ static int check_deadline(const struct spec_scheduler *scheduler, const char *pr
     if (!scheduler->runtime_ns.is_set) {
         return err_set(err, ERR_INVALID, "%s.scheduler: %s requires `runtime`", prefix, what);
     }
+    if (scheduler->runtime_ns.value == 0) {
+        return err_set(err, ERR_INVALID, "%s.scheduler: %s runtime must be greater than 0", prefix,
+                       what);
+    }
     if (scheduler->deadline_ns == 0) {
         return err_set(err, ERR_INVALID, "%s.scheduler: %s requires `deadline`", prefix, what);
     }
