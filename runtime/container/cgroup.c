@@ -325,6 +325,28 @@ int cgroup_v2_dir(const struct cgroup *cgroup)
     return -1;
 }
 
+int cgroup_open_v2_of(const struct cgroup *cgroup, pid_t pid)
+{
+    char path[64];
+    char text[8192];
+    (void)snprintf(path, sizeof path, "/proc/%d/cgroup", pid);
+    int rc = file_read_text(AT_FDCWD, path, text, sizeof text);
+    char *line = rc < 0 ? NULL : strncmp(text, "0::/", 4) == 0 ? text : strstr(text, "\n0::/");
+    if (line == NULL) {
+        return rc < 0 ? rc : -ENOENT;
+    }
+    line = strchr(line, '/') + 1;
+    line[strcspn(line, "\n")] = 0;
+    for (size_t i = 0; i < cgroup->count; i++) {
+        if (cgroup->items[i].is_v2) {
+            int fd = openat(cgroup->items[i].root, line[0] == 0 ? "." : line,
+                            O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+            return fd < 0 ? -errno : fd;
+        }
+    }
+    return -ENOENT;
+}
+
 int cgroup_controller_dir(const struct cgroup *cgroup, enum cgroup_controller controller,
                           bool *ret_is_v2)
 {

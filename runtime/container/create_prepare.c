@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -110,6 +111,13 @@ int creation_prepare(struct creation *creation, struct err *err)
         if (rc < 0) {
             return rc;
         }
+    }
+    /* crun's annotation for those who want to know. */
+    const char *strict =
+        spec_find_annotation(&creation->spec, "run.oci.seccomp_fail_unknown_syscall");
+    if (creation->seccomp.unknown != NULL && strict != NULL && strcmp(strict, "1") == 0) {
+        return err_set(err, ERR_INVALID, "linux.seccomp.syscalls: unknown system call '%s'",
+                       creation->seccomp.unknown);
     }
     if (creation->spec.process.capabilities.unknown != NULL) {
         report_warning("process.capabilities: unknown capability '%s' is ignored",

@@ -121,6 +121,13 @@ is "exec --detach writes the pid" "$(tr '\0' ' ' <"/proc/$(cat "$W/exec.pid")/cm
 is "ps lists both" "$(run ps --format json x | jq length)" 2
 like "ps as a table" "$(run ps x)" "sleep 500"
 is "exec of a missing program is 255" "$(run exec x nosuch >/dev/null 2>&1; echo $?)" 255
+# a container that makes cgroups of its own and moves down: exec goes where its first process is
+v2=$(cgroup_dir unified x)
+[ -e "$v2/cgroup.procs" ] || v2=/sys/fs/cgroup/$CG/x
+mkdir "$v2/below" && for p in $(cat "$v2/cgroup.procs"); do echo "$p" >"$v2/below/cgroup.procs"; done
+if [ -n "$(cat "$v2/cgroup.controllers")" ] && echo "+$(cut -d' ' -f1 "$v2/cgroup.controllers")" >"$v2/cgroup.subtree_control" 2>/dev/null; then
+    like "exec into a tree of cgroups" "$(run exec x cat /proc/self/cgroup | grep ^0::)" "/below$"
+fi
 ok "kill --all" run kill --all x 9
 wait_until has_status x stopped
 is "exec in a stopped one" "$(run exec x true 2>&1 | grep -c 'stopped container')" 1
