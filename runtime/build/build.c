@@ -235,6 +235,7 @@ static int take_image(struct build *build, struct build_stage *stage, const char
         json_object_set_new(stage->document, "history", json_array());
     }
     (void)snprintf(stage->key, sizeof(stage->key), "%s", image.id);
+    (void)snprintf(stage->created, sizeof(stage->created), "%.39s", image.created);
     return 0;
 }
 
@@ -269,9 +270,11 @@ static int begin_stage(struct build *build, struct build_stage *stage, struct er
             stage->layers.items[i].temporary[0] = '\0'; /* the base stage commits it */
         }
         memcpy(stage->key, base->key, sizeof(stage->key));
+        memcpy(stage->created, base->created, sizeof(stage->created));
     } else if (strcmp(words[0], "scratch") == 0) {
         stage->document = empty_document();
         (void)snprintf(stage->key, sizeof(stage->key), "scratch");
+        format_now(stage->created);
     } else {
         status = take_image(build, stage, words[0], err);
     }
@@ -339,11 +342,9 @@ static int declare_in_stage(struct build *build, struct build_stage *stage, cons
 static void add_history(struct build_stage *stage, const struct dockerfile_instruction *instruction,
                         bool has_layer)
 {
-    char now[40];
-    format_now(now);
     CLEANUP(free)
     char *by = mem_printf("%s %s", dockerfile_kind_name(instruction->kind), instruction->text);
-    json_t *entry = json_pack("{ss so}", "created", now, "created_by", json_text(by));
+    json_t *entry = json_pack("{ss so}", "created", stage->created, "created_by", json_text(by));
     if (!has_layer) {
         json_object_set_new(entry, "empty_layer", json_true());
     }
@@ -425,9 +426,7 @@ int build_stage_run(struct build *build, struct build_stage *stage, struct err *
 
 static int finish(struct build *build, struct build_stage *target, char *id, struct err *err)
 {
-    char now[40];
-    format_now(now);
-    json_object_set_new(target->document, "created", json_text(now));
+    json_object_set_new(target->document, "created", json_text(target->created));
     json_t *diff_ids = json_array();
     for (uint32_t i = 0; i < target->layers.count; i++) {
         json_array_append_new(diff_ids, json_text(target->layers.items[i].diff_id));

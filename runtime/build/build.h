@@ -38,6 +38,7 @@ struct build_stage {
     struct layers layers;
     json_t *arguments;        /* ARGs in effect: name -> value or null */
     char key[BUILD_KEY_SIZE]; /* of the last step */
+    char created[40]; /* when its last layer was made: a cached build gives the same image */
 };
 
 struct build {

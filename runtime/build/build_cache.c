@@ -51,6 +51,8 @@ int build_cache_use(struct build *build, struct build_stage *stage, struct err *
     }
     build_say(build, " ---> Using cache\n");
     add_layer(stage, &layer);
+    (void)snprintf(stage->created, sizeof(stage->created), "%.39s",
+                   json_get_text(entry, "created", stage->created));
     return 1;
 }
 
@@ -58,12 +60,12 @@ void build_cache_add(struct build *build, const struct build_stage *stage)
 {
     const struct layer *layer = &stage->layers.items[stage->layers.count - 1];
     /* layers and blobs: what the collector keeps for it. */
-    json_object_set_new(build->cache, digest_hex(stage->key),
-                        json_pack("{ss ss ss sI sI s[s] s[s]}", "diffId", layer->diff_id, "chainId",
-                                  layer->chain_id, "blob", layer->blob.digest, "blobSize",
-                                  (json_int_t)layer->blob.size, "size", (json_int_t)layer->size,
-                                  "layers", digest_hex(layer->chain_id), "blobs",
-                                  digest_hex(layer->blob.digest)));
+    json_object_set_new(
+        build->cache, digest_hex(stage->key),
+        json_pack("{ss ss ss ss sI sI s[s] s[s]}", "created", stage->created, "diffId",
+                  layer->diff_id, "chainId", layer->chain_id, "blob", layer->blob.digest,
+                  "blobSize", (json_int_t)layer->blob.size, "size", (json_int_t)layer->size,
+                  "layers", digest_hex(layer->chain_id), "blobs", digest_hex(layer->blob.digest)));
 }
 
 int build_cache_write(struct build *build, struct err *err)

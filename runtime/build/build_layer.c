@@ -20,6 +20,7 @@
 #include "runtime/image/tar_write.h"
 #include "runtime/words/container.h"
 #include "runtime/words/mount_root.h"
+#include "runtime/words/words.h"
 
 struct writer {
     int fd;
@@ -386,6 +387,7 @@ int build_workspace_commit(struct build *build, struct build_stage *stage,
     struct layers *layers = &stage->layers;
     hash_chain(layers->count == 0 ? NULL : layers->items[layers->count - 1].chain_id, layer.diff_id,
                layer.chain_id);
+    format_now(stage->created);
     status = store_ingest_commit(build->store, blob, layer.blob.digest, err);
     if (status == 0) {
         status = adopt_upper(build, workspace, &layer, err);
