@@ -91,6 +91,36 @@ static int mark_container(struct collect *collect, int containers_fd, const char
     return status;
 }
 
+/* An entry of the build cache has "layers" and "blobs". One that cannot be read keeps nothing. */
+static int mark_cache(struct collect *collect, int cache_fd, const char *name, struct err *err)
+{
+    CLEANUP(buf) struct buf text = BUF_INIT;
+    CLEANUP(json) json_t *root = NULL;
+    (void)err;
+    if (in_root_read_file(cache_fd, name, CONTAINER_SIZE_MAX, &text) != 0 ||
+        json_parse(buf_bytes(&text), name, &root, NULL) != 0) {
+        return 0;
+    }
+    const json_t *layer = json_array_get(json_object_get(root, "layers"), 0);
+    const json_t *blob = json_array_get(json_object_get(root, "blobs"), 0);
+    if (json_is_string(layer) && json_is_string(blob)) {
+        mark(collect, &collect->layers, json_string_value(layer));
+        mark(collect, &collect->blobs, json_string_value(blob));
+    }
+    return 0;
+}
+
+/* Directories of builds: no build runs now, for it would hold the lock. */
+static int sweep_build(struct collect *collect, int fd, const char *name, struct err *err)
+{
+    (void)collect;
+    if (strcmp(name, "cache") == 0 || strcmp(name, "mounts") == 0) {
+        return 0;
+    }
+    int status = in_root_remove(fd, name);
+    return status == 0 ? 0 : err_set_errno(err, -status, "remove '%s'", name);
+}
+
 /* Call visit for each entry of a directory; a missing directory has none. */
 static int for_each(int parent_fd, const char *path, struct collect *collect,
                     int (*visit)(struct collect *collect, int fd, const char *name,
@@ -181,6 +211,8 @@ int collect_garbage(const struct store *store, struct collect_result *ret, struc
     bytes_map_init(&collect.layers);
     if ((status = mark_images(&collect, err)) == 0 &&
         (status = for_each(store->root_fd, "containers", &collect, mark_container, err)) == 0 &&
+        (status = for_each(store->root_fd, "build/cache", &collect, mark_cache, err)) == 0 &&
+        (status = for_each(store->root_fd, "build", &collect, sweep_build, err)) == 0 &&
         (status = for_each(store->blobs_fd, ".", &collect, sweep_blob, err)) == 0 &&
         (status = for_each(store->layers_fd, ".", &collect, sweep_layer, err)) == 0) {
         status = for_each(store->ingest_fd, ".", &collect, sweep_ingest, err);

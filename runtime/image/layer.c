@@ -253,8 +253,21 @@ int layers_add_stream(struct layers *layers, struct stream *take_stream, const c
     return status;
 }
 
+static bool has_new(const struct layers *layers)
+{
+    for (uint32_t i = 0; i < layers->count; i++) {
+        if (layers->items[i].temporary[0] != '\0') {
+            return true;
+        }
+    }
+    return false;
+}
+
 int layers_commit(struct layers *layers, struct err *err)
 {
+    if (!has_new(layers)) {
+        return 0;
+    }
     int status = store_sync(layers->store, err);
     int layers_fd = layers->store->layers_fd;
     for (uint32_t i = 0; status == 0 && i < layers->count; i++) {

@@ -1,4 +1,5 @@
-/* kvimage - the words for images that need archives, hashes or the net: load save import pull push.
+/* kvimage - the words for images that need archives, hashes or the net: load save import pull push
+ * build.
  *
  * A program of its own, so that `kvctl run` and `kvctl ps` do not pay for the libraries
  * (libcurl alone costs 7 ms at every start). */
@@ -9,7 +10,8 @@
 
 static const struct word words[] = {
     {"load", word_load}, {"save", word_save}, {"import", word_import},
-    {"pull", word_pull}, {"push", word_push}, {NULL, NULL},
+    {"pull", word_pull}, {"push", word_push}, {"build", word_build},
+    {NULL, NULL},
 };
 
 int main(int argc, char **argv)

@@ -235,6 +235,61 @@ registries() {
     k load -q -i "$work/bb.tar" >/dev/null
 }
 
+builds() {
+    local context=$work/context
+    mkdir -p "$context/src/deep"; echo a >"$context/src/a"; echo b >"$context/src/deep/b"; echo no >"$context/left.out"
+    echo 'left.out' >"$context/.dockerignore"
+    tar -C "$context/src" -cf "$context/archive.tar" .
+    ln -s /etc/passwd "$context/escape"
+    cat >"$context/Dockerfile" <<'END'
+ARG BASE=bb
+FROM $BASE AS maker
+ARG WORD=unset
+ENV PAIR="two words"
+WORKDIR /made/here
+RUN echo "$WORD $PAIR" >words && rm -r /data && id -u >uid
+COPY . ./context/
+COPY --chown=user --chmod=640 src/a src/deep/b /owned/
+RUN <<SCRIPT
+set -e
+echo body >heredoc
+SCRIPT
+FROM bb AS never
+RUN exit 9
+FROM maker
+COPY --from=maker /made/here/words /copied/
+ADD archive.tar /unpacked/
+COPY <<NOTE /note
+pair is $PAIR
+NOTE
+USER user
+ENTRYPOINT ["cat"]
+CMD ["/copied/words"]
+END
+    code "build" 0 k build -q -t made --build-arg WORD=mine "$context"
+    id=$(k images -q made)
+    equal "what was built runs" "mine two words" "$(k run --rm made)"
+    sh() { k run --rm --entrypoint sh made -c "$1"; }
+    equal "its user" 1000 "$(sh 'id -u')"
+    equal "files that were removed are gone" no "$(sh 'test -e /data && echo yes || echo no')"
+    equal "heredocs" "body/pair is two words" "$(sh 'echo $(cat /made/here/heredoc)/$(cat /note)')"
+    equal "owner and mode" "1000 640" "$(sh 'stat -c "%u %a" /owned/b')"
+    equal "archives are unpacked" b "$(sh 'cat /unpacked/deep/b')"
+    equal ".dockerignore" no "$(sh 'test -e /made/here/context/left.out && echo yes || echo no')"
+    equal "links are copied as links" /etc/passwd "$(sh 'readlink /made/here/context/escape')"
+    unset -f sh
+    equal "every step is cached" 8 "$(k build -t made --build-arg WORD=mine "$context" | grep -c 'Using cache')"
+    equal "and the image is the same" "$id" "$(k images -q made)"
+    echo changed >"$context/src/a"
+    equal "a changed file makes its steps again" 2 "$(k build -t made --build-arg WORD=mine "$context" | grep -c 'Using cache')"
+    code "--target of a stage that fails" 1 k build --target never "$context"
+    printf 'FROM bb\nCOPY ../../etc/passwd /\n' >"$work/Dockerfile.up"
+    code "the context cannot be left" 1 k build -f "$work/Dockerfile.up" "$context"
+    contains "errors name the line" "line 2" "$(printf 'FROM bb\nRUN exit 3\n' | k build -f - "$context" 2>&1)"
+    k rmi -f made >/dev/null; k image-prune >/dev/null
+    equal "no directory of a build is left" 0 "$(ls "$work/root/build" | grep -vc -e cache -e mounts)"
+}
+
 nothing_left() {
     equal "no containers" 0 "$(k ps -aq | wc -l)"
     equal "no container files" 0 "$(find "$work/root/containers" -mindepth 1 | wc -l)"
@@ -246,7 +301,7 @@ nothing_left() {
         p=${f#/proc/}; p=${p%/environ}; case "$(cat "/proc/$p/comm" 2>/dev/null)" in kvshim|kvmonitor) echo "$p" ;; esac; done | wc -l)"
 }
 
-for part in images load_survives_kill running volumes lifecycle restarting networks registries nothing_left; do
+for part in images load_survives_kill running volumes lifecycle restarting networks registries builds nothing_left; do
     [ $# -gt 1 ] && [ "$part" != images ] && [[ " ${*:2} " != *" $part "* ]] && continue
     echo "== $part"
     $part
