@@ -24,7 +24,7 @@ struct tls_options {
     const char *certificate_file; /* a chain; a server must have one */
     const char *key_file;
     const char *ca_file; /* whom to trust; NULL: a client uses the system's, a server asks nobody */
-    const char *crl_file;     /* revoked certificates are refused; NULL: none */
+    const char *crl_file;     /* PEM or DER; revoked certificates are refused; NULL: none */
     bool require_certificate; /* server: client certificates must verify against ca_file */
     bool skip_verify;         /* client: any server certificate will do */
     const char *server_name;  /* client: name or address to verify and send as SNI, NULL: the

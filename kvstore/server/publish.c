@@ -72,5 +72,8 @@ void publish_start(struct server *server)
 
 void publish_stop(struct server *server)
 {
+    if (server->publish_call.on_reply == NULL) {
+        return; /* never started: a listener could not be opened */
+    }
     timers_clear(wire_loop_timers(server->wire), &server->publish_timer);
 }

@@ -9,10 +9,10 @@ enum {
     CHUNK_BYTES = 1 << 20, /* what a message should have, about */
 };
 
-/* A target without an order sorts a Range but not a stream: etcd streams in the order of keys. */
-static enum etcd_error check(struct range *range)
+/* A target without an order is no custom order to etcd, though it sorts a stream as it does a
+ * Range: ascending. etcd sorts each message by itself; here the whole is sorted. */
+static enum etcd_error check(const struct range_request *request)
 {
-    struct range_request *request = &range->request;
     bool is_natural = request->sort_order == SORT_NONE ||
                       (request->sort_order == SORT_ASCEND && request->sort_target == SORT_KEY);
     if (!is_natural) {
@@ -20,12 +20,7 @@ static enum etcd_error check(struct range *range)
     }
     bool has_filter = request->min_mod_revision != 0 || request->max_mod_revision != 0 ||
                       request->min_create_revision != 0 || request->max_create_revision != 0;
-    if (has_filter) {
-        return ETCD_STREAM_FILTER;
-    }
-    request->sort_target = SORT_KEY;
-    range->is_ordered = true;
-    return ETCD_OK;
+    return has_filter ? ETCD_STREAM_FILTER : ETCD_OK;
 }
 
 /* RangeStreamResponse{range_response = 1}. */
@@ -46,7 +41,7 @@ enum kv_read_state read_step_stream(struct kv_read *read, struct kv_budget budge
 {
     if (!read->has_range) {
         enum etcd_error error = read_start_range(read);
-        error = error != ETCD_OK ? error : check(&read->range);
+        error = error != ETCD_OK ? error : check(&read->range.request);
         if (error != ETCD_OK) {
             *ret_error = error;
             return KV_READ_DONE;

@@ -406,7 +406,7 @@ static void test_a_range_stream_gives_everything_at_one_revision(void **state)
     assert_int_equal(world_read(world, KV_OP_RANGE_STREAM, 0), ETCD_STREAM_FILTER);
 }
 
-static void test_a_range_stream_with_a_sort_target_but_no_order_comes_by_key(void **state)
+static void test_a_range_stream_with_a_sort_target_but_no_order_ascends(void **state)
 {
     enum { TARGET_CREATE = 2 };
     struct kv_world *world = *state;
@@ -420,7 +420,7 @@ static void test_a_range_stream_with_a_sort_target_but_no_order_comes_by_key(voi
         etcdserverpb__range_stream_response__unpack(NULL, reply.size, reply.data);
     assert_non_null(response);
     assert_int_equal(response->range_response->n_kvs, 2);
-    assert_memory_equal(response->range_response->kvs[0]->key.data, "a", 1);
+    assert_memory_equal(response->range_response->kvs[0]->key.data, "b", 1);
     world_free_message(response);
 }
 
@@ -939,7 +939,7 @@ int main(void)
         TEST(test_a_range_in_slices_is_pinned_to_its_revision),
         TEST(test_a_compaction_past_a_sliced_range_fails_it),
         TEST(test_a_range_stream_gives_everything_at_one_revision),
-        TEST(test_a_range_stream_with_a_sort_target_but_no_order_comes_by_key),
+        TEST(test_a_range_stream_with_a_sort_target_but_no_order_ascends),
         TEST(test_deleting_nothing_keeps_the_revision),
         TEST(test_a_deleted_range_is_one_revision_and_can_show_what_was_there),
         TEST(test_a_txn_is_one_revision_with_a_sub_revision_for_each_change),
