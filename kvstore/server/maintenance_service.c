@@ -35,6 +35,11 @@ static void on_defragmented(void *data, int code, const char *text)
 void maintenance_service_defragment(struct grpc_call *call)
 {
     struct service *service = grpc_call_context(call);
+    enum etcd_error error = auth_service_authorize(call, (struct bytes){NULL, 0});
+    if (error != ETCD_OK) {
+        service_fail(call, error);
+        return;
+    }
     if (node_is_learner(core_node(service->core))) {
         service_fail(call, ETCD_LEARNER_UNSUPPORTED);
         return;
@@ -170,6 +175,11 @@ void maintenance_service_snapshot(struct grpc_call *call)
     struct service *service = grpc_call_context(call);
     struct backend_snapshot *view = NULL;
     struct err err = {0};
+    enum etcd_error error = auth_service_authorize(call, (struct bytes){NULL, 0});
+    if (error != ETCD_OK) {
+        service_fail(call, error);
+        return;
+    }
     if (backend_snapshot_open(core_backend(service->core), SNAPSHOT_AGE_MAX_MS, &view, &err) != 0) {
         service_finish(call, GRPC_UNAVAILABLE, err.text);
         return;
