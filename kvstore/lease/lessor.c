@@ -342,6 +342,11 @@ void lessor_set_now(struct lessor *lessor, uint64_t now_ms)
     lessor->now_ms = now_ms;
 }
 
+uint64_t lessor_now(const struct lessor *lessor)
+{
+    return lessor->now_ms;
+}
+
 int64_t lessor_renew(struct lessor *lessor, int64_t id, uint64_t now_ms)
 {
     struct lease *lease = lessor_find(lessor, id);

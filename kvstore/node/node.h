@@ -19,6 +19,7 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
+#include "kvstore/auth/authorize.h"
 #include "kvstore/state/etcd_error.h"
 #include "kvstore/state/kv.h"
 #include "raft/message.h"
@@ -51,6 +52,23 @@ enum node_method {
     NODE_HASH,
     NODE_HASH_KV,
     NODE_MOVE_LEADER,
+    NODE_AUTH_ENABLE,
+    NODE_AUTH_DISABLE,
+    NODE_AUTH_STATUS,
+    NODE_AUTHENTICATE, /* InternalAuthenticateRequest: the password was checked before */
+    NODE_USER_ADD,     /* with the hashed password in place of the password */
+    NODE_USER_GET,
+    NODE_USER_LIST,
+    NODE_USER_DELETE,
+    NODE_USER_CHANGE_PASSWORD,
+    NODE_USER_GRANT_ROLE,
+    NODE_USER_REVOKE_ROLE,
+    NODE_ROLE_ADD,
+    NODE_ROLE_GET,
+    NODE_ROLE_LIST,
+    NODE_ROLE_DELETE,
+    NODE_ROLE_GRANT_PERMISSION,
+    NODE_ROLE_REVOKE_PERMISSION,
     NODE_MEMBER_ATTR_SET, /* InternalRaftRequest's: a member publishes its name and client URLs */
     NODE_CLUSTER_VERSION_SET,
     NODE_METHOD_COUNT
@@ -61,6 +79,8 @@ struct node_request {
     enum node_method method;
     struct bytes body;
     uint64_t fresh_id; /* random, 1..INT64_MAX: the id of a lease or a member that gets one */
+    struct auth_caller caller; /* who asks; borrowed for the call */
+    bool is_internal;          /* by this process itself, or authorised before: nobody is asked */
 };
 
 struct node_reply {

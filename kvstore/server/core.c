@@ -272,7 +272,9 @@ static void submit_inbox(struct core *core)
         const struct node_request request = {.token = (uint64_t)(uintptr_t)call,
                                              .method = call->method,
                                              .body = call->body,
-                                             .fresh_id = call->fresh_id};
+                                             .fresh_id = call->fresh_id,
+                                             .caller = call->caller,
+                                             .is_internal = call->is_internal};
         call->is_submitted = true;
         node_submit(core->node, core_now(core), &request);
     }

@@ -27,6 +27,8 @@ struct core_call {
     enum node_method method;
     struct bytes body; /* valid until the call was taken up; then not needed */
     uint64_t fresh_id;
+    struct auth_caller caller; /* as body */
+    bool is_internal;
     core_reply *on_reply;
     bool is_submitted; /* taken up by the node, answer outstanding */
 };

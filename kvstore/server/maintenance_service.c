@@ -35,6 +35,11 @@ static void on_defragmented(void *data, int code, const char *text)
 void maintenance_service_defragment(struct grpc_call *call)
 {
     struct service *service = grpc_call_context(call);
+    enum etcd_error error = auth_service_authorize(call, (struct bytes){NULL, 0});
+    if (error != ETCD_OK) {
+        service_fail(call, error);
+        return;
+    }
     if (node_is_learner(core_node(service->core))) {
         service_fail(call, ETCD_LEARNER_UNSUPPORTED);
         return;
@@ -195,6 +200,11 @@ static void start_snapshot(struct core_store_waiter *waiter)
 void maintenance_service_snapshot(struct grpc_call *call)
 {
     struct service *service = grpc_call_context(call);
+    enum etcd_error error = auth_service_authorize(call, (struct bytes){NULL, 0});
+    if (error != ETCD_OK) {
+        service_fail(call, error);
+        return;
+    }
     struct snapshot_call *snapshot = mem_zalloc(sizeof *snapshot);
     snapshot->service = service;
     snapshot->call = call;

@@ -59,6 +59,7 @@ static void submit(struct server *server)
 {
     server->publish_call = (struct core_call){.method = NODE_MEMBER_ATTR_SET,
                                               .body = buf_bytes(&server->publish_body),
+                                              .is_internal = true,
                                               .on_reply = on_reply};
     core_submit(server->core, &server->publish_call);
 }

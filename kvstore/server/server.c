@@ -198,6 +198,7 @@ void server_close(struct server *server)
     server->state = SERVER_CLOSING;
     if (server->core != NULL) {
         publish_stop(server);
+        auth_service_drain(&server->service);
     }
     server->open_parts = server->listener_count;
     for (unsigned i = 0; i < server->listener_count; i++) {

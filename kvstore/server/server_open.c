@@ -200,6 +200,7 @@ static void make_services(struct server *server)
     const struct config *config = server->config;
     struct timers *timers = wire_loop_timers(server->wire);
     service_init(&server->service, server->core, server->metrics);
+    auth_service_init(&server->service, server->loop, config);
     server->peer_service =
         (struct peer_service){.core = server->core, .registry = core_registry(server->core)};
     list_init(&server->peer_service.streams);

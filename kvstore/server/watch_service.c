@@ -59,10 +59,26 @@ static void pump(struct watch_call *watch)
     buf_deinit(&out);
 }
 
+/* As the text of a Go status error, which clients compare. */
+static void refuse(struct watch_call *watch, enum etcd_error error)
+{
+    char reason[256];
+    (void)snprintf(reason, sizeof reason, "rpc error: code = %s desc = %s",
+                   grpc_status_name((enum grpc_status)etcd_error_grpc_code(error)),
+                   etcd_error_text(error));
+    watch_stream_refuse(watch->stream, reason);
+    core_wake(watch->service->core);
+}
+
 void watch_service_message(struct grpc_call *call, struct bytes message)
 {
     struct watch_call *watch = data_of(call);
     if (watch == NULL) {
+        return;
+    }
+    enum etcd_error error = auth_service_authorize(call, message);
+    if (error != ETCD_OK) {
+        refuse(watch, error);
         return;
     }
     int code = watch_stream_request(watch->stream, message);
