@@ -338,7 +338,7 @@ void node_on_installed(struct node *node, raft_time_ms now, struct backend *back
     node->io.persist(node->io.context, &batch);
     step(node, &(struct raft_event){.type = RAFT_APPLIED,
                                     .applied = {.index = node->install_meta.last.index}});
-    node_fail_lost_proposals(node);
+    node_fail_unknown_proposals(node);
     node->io.members_changed(node->io.context);
 }
 

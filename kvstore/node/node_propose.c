@@ -233,8 +233,8 @@ void node_flush_proposals(struct node *node)
     }
 }
 
-/* Another entry stands where these were proposed: certainly lost. */
-void node_fail_lost_proposals(struct node *node)
+/* What was proposed at or below the applied index will not be answered by its entry any more. */
+static void fail_passed_proposals(struct node *node, enum etcd_error status)
 {
     raft_index applied = kv_applied(node->kv).index;
     while (!list_is_empty(&node->waiters_by_position)) {
@@ -243,8 +243,20 @@ void node_fail_lost_proposals(struct node *node)
         if (waiter->at.index > applied) {
             return;
         }
-        answer(node, waiter, ETCD_LEADER_CHANGED);
+        answer(node, waiter, status);
     }
+}
+
+/* Another entry stands where these were proposed: certainly lost. */
+void node_fail_lost_proposals(struct node *node)
+{
+    fail_passed_proposals(node, ETCD_LEADER_CHANGED);
+}
+
+/* A snapshot came instead of the entries: nobody here knows which they were. */
+void node_fail_unknown_proposals(struct node *node)
+{
+    fail_passed_proposals(node, ETCD_TIMEOUT);
 }
 
 static void drop_queued(struct node *node, uint64_t request_id)

@@ -55,15 +55,22 @@ uint64_t sim_member_id(uint32_t index)
     return 0x100 + index;
 }
 
+/* Mostly quick, sometimes slow, now and then so slow that answers meet another term. */
+static uint32_t draw_slowness(struct prng *prng, uint32_t quick, uint32_t slow, uint32_t worst)
+{
+    uint64_t dice = prng_below(prng, 6);
+    return (uint32_t)prng_between(prng, 1, dice == 0 ? worst : dice < 3 ? slow : quick);
+}
+
 /* Swarm: how bad things are differs from run to run. */
 static void draw_dials(struct sim *sim, struct prng *prng)
 {
     sim->dials = (struct sim_dials){
         .drop = prng_chance(prng, 1, 2) ? (uint32_t)prng_below(prng, 300) : 0,
         .duplicate = prng_chance(prng, 1, 2) ? (uint32_t)prng_below(prng, 300) : 0,
-        .delay_max_ms = (uint32_t)prng_between(prng, 1, prng_chance(prng, 1, 3) ? 400 : 20),
+        .delay_max_ms = draw_slowness(prng, 20, 400, 2500),
         .fault_every_ms = (uint32_t)prng_between(prng, 200, 5000),
-        .disk_max_ms = (uint32_t)prng_between(prng, 1, prng_chance(prng, 1, 3) ? 200 : 5),
+        .disk_max_ms = draw_slowness(prng, 5, 200, 1500),
         .compact_entries = (uint32_t)prng_between(prng, 10, 200),
     };
 }

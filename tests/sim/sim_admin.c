@@ -21,6 +21,27 @@ bool sim_admin_owns(uint64_t token)
     return (token & admin_token) != 0;
 }
 
+/* What the operator is told, the member that told it knows. */
+void sim_admin_reply(struct sim_member *member, uint64_t token, enum etcd_error status)
+{
+    enum node_method method = (enum node_method)(token >> 32 & 0xff);
+    uint64_t id = sim_member_id((uint32_t)(token >> 40 & 0xff));
+    if (status != ETCD_OK) {
+        return;
+    }
+    const struct cluster *cluster = kv_cluster(node_kv(member->node));
+    const struct cluster_member *found = cluster_find(cluster, id);
+    bool is_removed = cluster_is_removed(cluster, id);
+    bool is_known = method == NODE_MEMBER_ADD       ? found != NULL || is_removed
+                    : method == NODE_MEMBER_PROMOTE ? is_removed || (found && !found->is_learner)
+                    : method == NODE_MEMBER_REMOVE  ? is_removed
+                                                    : true;
+    if (!is_known) {
+        sim_fail(member->sim, SIM_CORRECTNESS, "member %u answers (method %d) before it knows",
+                 member->index, (int)method);
+    }
+}
+
 struct sim_member *sim_newest(struct sim *sim)
 {
     struct sim_member *best = NULL;
@@ -46,7 +67,7 @@ static bool is_expected(struct sim *sim, uint32_t index)
 {
     for (uint32_t i = 0; i < sim->member_count; i++) {
         const struct sim_member *member = &sim->members[i];
-        if (member->epoch != 0) {
+        if (member->epoch != 0 && i != index) { /* its own log may be a dead end */
             struct raft_status status;
             node_get_status(member->node, &status);
             struct raft_members members = node_members_at(member->node, status.last.index);
@@ -124,14 +145,15 @@ static struct bytes encode_id(enum node_method method, uint64_t id, struct arena
     return proto_encode(&remove.base, arena);
 }
 
-static void submit(struct sim *sim, enum node_method method, struct bytes body)
+static void submit(struct sim *sim, enum node_method method, uint64_t about, struct bytes body)
 {
+    uint64_t detail = (about - sim_member_id(0)) << 40 | (uint64_t)method << 32;
     struct sim_member *member =
         &sim->members[prng_below(&sim->prng_admin, sim->member_count)];
     if (member->epoch == 0 || member->is_paused) {
         return;
     }
-    const struct node_request request = {.token = admin_token | sim->admin_requests++,
+    const struct node_request request = {.token = admin_token | detail | sim->admin_requests++,
                                          .method = method,
                                          .body = body,
                                          .fresh_id = sim_member_id(sim->member_count)};
@@ -149,12 +171,13 @@ static void change(struct sim *sim)
                                          : NODE_MOVE_LEADER;
     if (method == NODE_MEMBER_ADD) {
         if (sim->member_count < SIM_MEMBERS_MAX) {
-            submit(sim, method, encode_add(sim, prng_chance(&sim->prng_admin, 2, 3), &arena));
+            submit(sim, method, sim_member_id(sim->member_count),
+                   encode_add(sim, prng_chance(&sim->prng_admin, 2, 3), &arena));
         }
     } else {
         uint64_t id = draw_member(sim, method == NODE_MEMBER_PROMOTE);
         if (id != 0) {
-            submit(sim, method, encode_id(method, id, &arena));
+            submit(sim, method, id, encode_id(method, id, &arena));
         }
     }
     arena_deinit(&arena);

@@ -75,7 +75,9 @@ static void io_install(void *context, const struct raft_snapshot_meta *meta)
 static void io_reply(void *context, uint64_t token, const struct node_reply *reply)
 {
     struct sim_member *member = context;
-    if (member->epoch != 0 && !sim_admin_owns(token)) { /* else it is being torn down: nobody hears it */
+    if (member->epoch != 0 && sim_admin_owns(token)) {
+        sim_admin_reply(member, token, reply->status);
+    } else if (member->epoch != 0) { /* else it is being torn down: nobody hears it */
         sim_clients_reply(member->sim->clients, token, reply);
     }
 }

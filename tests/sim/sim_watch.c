@@ -74,6 +74,18 @@ static void disconnect(struct sim_watch *watch)
     watch->stream = NULL;
 }
 
+static void ask_for_progress(struct sim_watch *watch)
+{
+    Etcdserverpb__WatchProgressRequest progress = ETCDSERVERPB__WATCH_PROGRESS_REQUEST__INIT;
+    Etcdserverpb__WatchRequest request = ETCDSERVERPB__WATCH_REQUEST__INIT;
+    request.request_union_case = ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_PROGRESS_REQUEST;
+    request.progress_request = &progress;
+    struct arena arena = ARENA_INIT;
+    int code = watch_stream_request(watch->stream, proto_encode(&request.base, &arena));
+    CHECK(code == 0);
+    arena_deinit(&arena);
+}
+
 static void connect(struct sim_watch *watch)
 {
     struct sim *sim = watch->sim;
@@ -102,19 +114,10 @@ static void connect(struct sim_watch *watch)
     int code = watch_stream_request(watch->stream, proto_encode(&request.base, &arena));
     CHECK(code == 0);
     arena_deinit(&arena);
+    if (prng_chance(&sim->prng_client, 1, 2)) {
+        ask_for_progress(watch); /* while it catches up there must be no answer */
+    }
     sim_member_run(member);
-}
-
-static void ask_for_progress(struct sim_watch *watch)
-{
-    Etcdserverpb__WatchProgressRequest progress = ETCDSERVERPB__WATCH_PROGRESS_REQUEST__INIT;
-    Etcdserverpb__WatchRequest request = ETCDSERVERPB__WATCH_REQUEST__INIT;
-    request.request_union_case = ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_PROGRESS_REQUEST;
-    request.progress_request = &progress;
-    struct arena arena = ARENA_INIT;
-    int code = watch_stream_request(watch->stream, proto_encode(&request.base, &arena));
-    CHECK(code == 0);
-    arena_deinit(&arena);
 }
 
 static void take_response(struct sim_watch *watch, const Etcdserverpb__WatchResponse *response)
@@ -137,8 +140,8 @@ static void take_response(struct sim_watch *watch, const Etcdserverpb__WatchResp
         watch->last_main = event->kv->mod_revision;
     }
     if (response->canceled) {
-        if (response->compact_revision >= watch->next) {
-            watch->next = response->compact_revision + 1;
+        if (response->compact_revision > watch->next) { /* which itself is still there */
+            watch->next = response->compact_revision;
             note(watch, (struct seen){.revision = watch->next, .is_jump = true});
         }
         watch->is_broken = true;
