@@ -133,6 +133,12 @@ static int open_listener(struct server *server, const struct config_urls *urls,
     if (!url->is_tls && is_shared(urls, url, /* is_tls= */ true)) {
         return 0;
     }
+    if (url->is_tls && tls == NULL && urls == &config->listen_metrics_urls) {
+        return err_set(err, ERR_INVALID,
+                       "client TLS key/cert (--cert-file, --key-file) must be provided for "
+                       "metrics secure url %s",
+                       url->text);
+    }
     if (url->is_tls && tls == NULL) {
         return err_set(err, ERR_INVALID,
                        is_peer ? "TLS key/cert (--peer-cert-file, --peer-key-file) must be "
@@ -270,6 +276,9 @@ static void set_static_metrics(struct server *server)
     metric_set_only(metrics, METRIC_SERVER_VERSION, KVD_VERSION, 1);
     metric_set_only(metrics, METRIC_CLUSTER_VERSION, "3.7", 1);
     metric_set_only(metrics, METRIC_GO_VERSION, "none (C)", 1);
+    char pair[64];
+    (void)snprintf(pair, sizeof pair, "%s,%s", id, id);
+    metric_child_set(metric_get(metrics, METRIC_KNOWN_PEERS, pair), 1); /* etcd counts itself */
 }
 
 int server_open(struct server *server, struct config *config, uv_loop_t *loop, int *ret_exit_code,
