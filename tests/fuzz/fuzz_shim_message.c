@@ -15,18 +15,24 @@ static void check_request(struct bytes body)
     if (request == NULL) {
         return;
     }
-    struct buf once = BUF_INIT;
-    struct buf twice = BUF_INIT;
-    size_t size = coracle__shim__shim_request__get_packed_size(request);
-    buf_commit(&once, coracle__shim__shim_request__pack(request, buf_reserve(&once, size + 1)));
+    /* What shim_request.c relies on: a chosen member is there, and texts are never NULL. */
+    switch (request->command_case) {
+    case CORACLE__SHIM__SHIM_REQUEST__COMMAND_EXEC:
+        CHECK(strlen(request->exec->exec_id) + strlen(request->exec->process_json) <= body.size);
+        break;
+    case CORACLE__SHIM__SHIM_REQUEST__COMMAND_KILL:
+        CHECK(strlen(request->kill->exec_id) <= body.size);
+        break;
+    case CORACLE__SHIM__SHIM_REQUEST__COMMAND_UPDATE:
+        CHECK(strlen(request->update->resources_json) <= body.size);
+        break;
+    case CORACLE__SHIM__SHIM_REQUEST__COMMAND_INPUT:
+        CHECK(request->input.len <= body.size);
+        break;
+    default:
+        break;
+    }
     coracle__shim__shim_request__free_unpacked(request, NULL);
-    request = coracle__shim__shim_request__unpack(NULL, buf_size(&once), once.data);
-    CHECK(request != NULL);
-    buf_commit(&twice, coracle__shim__shim_request__pack(request, buf_reserve(&twice, size + 1)));
-    CHECK(bytes_equal(buf_bytes(&once), buf_bytes(&twice)));
-    coracle__shim__shim_request__free_unpacked(request, NULL);
-    buf_deinit(&once);
-    buf_deinit(&twice);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
