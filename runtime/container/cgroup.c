@@ -223,7 +223,9 @@ static int check_reused(const struct cgroup_hierarchy *item, const char *path, s
             "linux.cgroupsPath: container's cgroup is not empty: '%s' has processes (%s)", path,
             item->name);
     }
-    bool has_freezer = !item->is_v2 && (item->controllers & CGROUP_BIT(CGROUP_FREEZER)) != 0;
+    /* What is new all the way from the root cannot be frozen. */
+    bool has_freezer =
+        item->existing > 0 && !item->is_v2 && (item->controllers & CGROUP_BIT(CGROUP_FREEZER)) != 0;
     if (has_freezer && file_read_text(item->dir, "freezer.state", text, sizeof text) > 0 &&
         strcmp(text, "THAWED") != 0) {
         return err_set(err, ERR_BUSY,
@@ -321,6 +323,28 @@ int cgroup_v2_dir(const struct cgroup *cgroup)
         }
     }
     return -1;
+}
+
+int cgroup_open_v2_of(const struct cgroup *cgroup, pid_t pid)
+{
+    char path[64];
+    char text[8192];
+    (void)snprintf(path, sizeof path, "/proc/%d/cgroup", pid);
+    int rc = file_read_text(AT_FDCWD, path, text, sizeof text);
+    char *line = rc < 0 ? NULL : strncmp(text, "0::/", 4) == 0 ? text : strstr(text, "\n0::/");
+    if (line == NULL) {
+        return rc < 0 ? rc : -ENOENT;
+    }
+    line = strchr(line, '/') + 1;
+    line[strcspn(line, "\n")] = 0;
+    for (size_t i = 0; i < cgroup->count; i++) {
+        if (cgroup->items[i].is_v2) {
+            int fd = openat(cgroup->items[i].root, line[0] == 0 ? "." : line,
+                            O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+            return fd < 0 ? -errno : fd;
+        }
+    }
+    return -ENOENT;
 }
 
 int cgroup_controller_dir(const struct cgroup *cgroup, enum cgroup_controller controller,

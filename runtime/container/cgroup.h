@@ -51,6 +51,8 @@ MUST_USE int cgroup_apply(struct cgroup *cgroup, const struct spec_resources *re
 
 /* For clone: the version 2 directory, -1: none. */
 int cgroup_v2_dir(const struct cgroup *cgroup);
+/* The version 2 directory that a process is in. -errno. */
+MUST_USE int cgroup_open_v2_of(const struct cgroup *cgroup, pid_t pid);
 /* The directory with the controller, -1: none. *ret_is_v2 may be NULL. */
 int cgroup_controller_dir(const struct cgroup *cgroup, enum cgroup_controller controller,
                           bool *ret_is_v2);

@@ -1,6 +1,7 @@
 #include "runtime/container/cgroup_devices.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,34 +10,42 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "runtime/container/file.h"
 #include "runtime/container/report.h"
 
-static int write_rule(int dir, const struct spec_device_rule *rule, struct err *err)
+/* Each file is opened once and takes one rule a write. */
+struct device_files {
+    int allow;
+    int deny;
+};
+
+static int write_rule(const struct device_files *files, const struct spec_device_rule *rule,
+                      struct err *err)
 {
     char line[80];
     (void)cgroup_devices_line(rule, line, sizeof line);
-    int rc = file_write(dir, rule->allow ? "devices.allow" : "devices.deny", line);
-    return rc < 0 ? err_set_errno(err, -rc, "linux.resources.devices: write '%s' to devices.%s",
-                                  line, rule->allow ? "allow" : "deny")
-                  : 0;
+    ssize_t count = write(rule->allow ? files->allow : files->deny, line, strlen(line));
+    return count < 0
+               ? err_set_errno(err, errno, "linux.resources.devices: write '%s' to devices.%s",
+                               line, rule->allow ? "allow" : "deny")
+               : 0;
 }
 
 int cgroup_devices_write_v1(int dir, const struct spec_device_rule_list *rules, struct err *err)
 {
-    for (size_t i = 0; i < rules->count; i++) {
-        int rc = write_rule(dir, &rules->items[i], err);
-        if (rc < 0) {
-            return rc;
-        }
+    CLEANUP(close_fd) int allow = openat(dir, "devices.allow", O_WRONLY | O_CLOEXEC);
+    CLEANUP(close_fd) int deny = openat(dir, "devices.deny", O_WRONLY | O_CLOEXEC);
+    if (allow < 0 || deny < 0) {
+        return err_set_errno(err, errno, "linux.resources.devices: open devices.allow");
     }
-    for (size_t i = 0; i < cgroup_devices_default_rule_count; i++) {
-        int rc = write_rule(dir, &cgroup_devices_default_rules[i], err);
-        if (rc < 0) {
-            return rc;
-        }
+    const struct device_files files = {allow, deny};
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < rules->count; i++) {
+        rc = write_rule(&files, &rules->items[i], err);
     }
-    return 0;
+    for (size_t i = 0; rc == 0 && i < cgroup_devices_default_rule_count; i++) {
+        rc = write_rule(&files, &cgroup_devices_default_rules[i], err);
+    }
+    return rc;
 }
 
 static int bpf_call(int command, union bpf_attr *attributes)

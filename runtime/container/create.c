@@ -14,95 +14,13 @@
 
 #include "base/cleanup.h"
 #include "runtime/container/console.h"
-#include "runtime/container/container.h"
+#include "runtime/container/create.h"
 #include "runtime/container/file.h"
 #include "runtime/container/hooks.h"
-#include "runtime/container/init.h"
 #include "runtime/container/kernel.h"
 #include "runtime/container/notify.h"
 #include "runtime/container/report.h"
 #include "runtime/container/sync.h"
-
-struct creation {
-    const struct container_options *options;
-    const struct container_create_options *create;
-    struct spec spec;
-    struct buf config_text;
-    struct state state;
-    struct cgroup cgroup;
-    struct cgroup_join join;
-    struct namespaces namespaces;
-    struct seccomp_program seccomp;
-    struct init init;
-    int directory;      /* of the state */
-    int sync;           /* to the container's process */
-    int console_parent; /* run in the foreground: where the master arrives */
-    pid_t pid;
-    int pidfd;
-    bool has_directory; /* what is to be undone */
-    bool has_cgroup;
-    bool has_hooks_run;
-    bool has_pid_file;
-};
-
-static const char *absolute(struct arena *arena, const char *base, const char *path)
-{
-    return path[0] == '/' ? path : arena_printf(arena, "%s/%s", base, path);
-}
-
-static int read_config(struct creation *creation, struct err *err)
-{
-    const struct container_create_options *create = creation->create;
-    struct arena *arena = creation->options->arena;
-    /* --config is relative to where we were called, everything in it to the bundle. */
-    const char *path = create->config != NULL ? create->config : NULL;
-    char here[PATH_MAX];
-    if (path != NULL && path[0] != '/' && getcwd(here, sizeof here) != NULL) {
-        path = absolute(arena, here, path);
-    }
-    if (create->bundle != NULL && chdir(create->bundle) < 0) {
-        return err_set_errno(err, errno, "--bundle: chdir to '%s'", create->bundle);
-    }
-    path = path == NULL ? "config.json" : path;
-    int rc = file_read(AT_FDCWD, path, JSON_SIZE_MAX, &creation->config_text);
-    if (rc < 0) {
-        return err_set_errno(err, -rc, "read '%s' of the bundle", path);
-    }
-    rc = spec_parse(arena, buf_bytes(&creation->config_text), &creation->spec, err);
-    return rc < 0 ? err_prefix(err, "%s", path) : 0;
-}
-
-static int check_terminal(const struct creation *creation, struct err *err)
-{
-    const struct container_create_options *create = creation->create;
-    bool detaches = !create->is_run || create->detach;
-    bool has_socket = create->console_socket != NULL;
-    if (creation->spec.process.terminal && detaches && !has_socket) {
-        return err_set(err, ERR_INVALID,
-                       "process.terminal: cannot allocate tty if kvrun will detach without setting "
-                       "--console-socket");
-    }
-    if (has_socket && !(creation->spec.process.terminal && detaches)) {
-        return err_set(err, ERR_INVALID,
-                       "--console-socket: cannot use console socket if kvrun will not detach or "
-                       "allocate tty");
-    }
-    return 0;
-}
-
-static int check_rootfs(struct creation *creation, const char *bundle, struct err *err)
-{
-    struct stat info;
-    const char *path = absolute(creation->options->arena, bundle, creation->spec.root.path);
-    if (stat(path, &info) < 0) {
-        return err_set_errno(err, errno, "root.path: invalid rootfs '%s'", path);
-    }
-    if (!S_ISDIR(info.st_mode)) {
-        return err_set(err, -ENOTDIR, "root.path: invalid rootfs '%s': not a directory", path);
-    }
-    creation->state.rootfs = path;
-    return 0;
-}
 
 static const char *now_text(struct arena *arena)
 {
@@ -113,56 +31,6 @@ static const char *now_text(struct arena *arena)
     (void)gmtime_r(&now.tv_sec, &tm);
     (void)strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
     return arena_printf(arena, "%s.%09ldZ", text, now.tv_nsec);
-}
-
-/* systemd's socket activation goes on into the container: LISTEN_FDS as given, for its process 1.
- */
-static void pass_listen_fds(struct creation *creation)
-{
-    const char *count = getenv("LISTEN_FDS");
-    struct text_list *env = &creation->spec.process.env;
-    struct arena *arena = creation->options->arena;
-    if (count == NULL || !creation->spec.has_process) {
-        return;
-    }
-    char **items = arena_zalloc(arena, (env->count + 3) * sizeof *items);
-    for (size_t i = 0; i < env->count; i++) {
-        items[i] = env->items[i];
-    }
-    items[env->count] = arena_printf(arena, "LISTEN_FDS=%s", count);
-    items[env->count + 1] = arena_strdup(arena, "LISTEN_PID=1");
-    *env = (struct text_list){items, env->count + 2};
-}
-
-/* Everything that needs only to be read: mistakes are found before anything is made. */
-static int prepare(struct creation *creation, struct err *err)
-{
-    struct arena *arena = creation->options->arena;
-    char bundle[PATH_MAX];
-    int rc = state_check_id(creation->create->id, err);
-    if (rc < 0 || (rc = read_config(creation, err)) < 0) {
-        return rc;
-    }
-    pass_listen_fds(creation);
-    if (getcwd(bundle, sizeof bundle) == NULL) {
-        return err_set_errno(err, errno, "--bundle");
-    }
-    creation->state.bundle = arena_strdup(arena, bundle);
-    if ((rc = check_terminal(creation, err)) < 0 ||
-        (rc = check_rootfs(creation, creation->state.bundle, err)) < 0) {
-        return rc;
-    }
-    if (creation->spec.linux_.seccomp != NULL) {
-        rc = seccomp_compile(arena, creation->spec.linux_.seccomp, &creation->seccomp, err);
-        if (rc < 0) {
-            return rc;
-        }
-    }
-    if (creation->spec.process.capabilities.unknown != NULL) {
-        report_warning("process.capabilities: unknown capability '%s' is ignored",
-                       creation->spec.process.capabilities.unknown);
-    }
-    return namespaces_open(&creation->spec, &creation->namespaces, err);
 }
 
 static bool needs_v2_controllers(const struct creation *creation)
@@ -223,7 +91,7 @@ static int make_state(struct creation *creation, struct err *err)
         return rc;
     }
     /* Written before the cgroup is made: `delete --force` can clean up whatever happens next. */
-    rc = file_replace(creation->directory, "config.json", buf_bytes(&creation->config_text), 0600);
+    rc = file_create(creation->directory, "config.json", buf_bytes(&creation->config_text), 0600);
     if (rc < 0) {
         return err_set_errno(err, -rc, "save config.json");
     }
@@ -308,114 +176,6 @@ static int prepare_init(struct creation *creation, struct err *err)
     }
     init->start_socket = open_start_socket(creation, err);
     return init->start_socket < -1 ? init->start_socket : 0;
-}
-
-enum { LATE_FLAGS = CLONE_NEWCGROUP | CLONE_NEWTIME };
-
-/* Joining a user namespace, or others while making one, takes a process in between: it joins, makes
- * the real one as our child (CLONE_PARENT), tells its pid and ends. */
-_Noreturn static void run_intermediate(struct creation *creation, int sync)
-{
-    struct init *init = &creation->init;
-    struct err err = {.code = 0};
-    int rc = cgroup_join_enter(&creation->join, &err);
-    if (rc == 0) {
-        rc = namespaces_join(&creation->namespaces, ~0, &err);
-    }
-    if (rc == 0) {
-        uint64_t flags = (uint64_t)(creation->namespaces.new_flags & ~LATE_FLAGS) | CLONE_PARENT;
-        init->joined_early = true;
-        rc = kernel_clone(flags, -1, NULL, 0);
-        if (rc == 0) {
-            init_main(init);
-        }
-        if (rc < 0) {
-            err_set_errno(&err, -rc, "clone the container's first process");
-        }
-    }
-    err_ignore(rc < 0 ? sync_send(sync, SYNC_ERROR, rc, err.text)
-                      : sync_send(sync, SYNC_CHILD, rc, NULL)); /* the end of the stream tells */
-    _exit(rc < 0);
-}
-
-static int clone_through_intermediate(struct creation *creation, struct err *err)
-{
-    int ends[2];
-    int rc = sync_open(ends);
-    if (rc < 0) {
-        return err_set_errno(err, -rc, "socket to the intermediate process");
-    }
-    CLEANUP(close_fd) int sync = ends[0];
-    CLEANUP(close_fd) int far_sync = ends[1];
-    int pid = kernel_clone(0, creation->join.v2_dir, NULL, SIGCHLD);
-    if (pid < 0) {
-        return err_set_errno(err, -pid, "fork");
-    }
-    if (pid == 0) {
-        run_intermediate(creation, far_sync);
-    }
-    (void)close(TAKE_FD(creation->init.sync)); /* the child's end */
-    (void)close(TAKE_FD(far_sync));            /* likewise */
-    struct sync_message message;
-    rc = sync_receive(sync, &message);
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
-    }
-    if (rc <= 0 || message.type != SYNC_CHILD) {
-        return err_set(err, rc > 0 && message.value < 0 ? message.value : ERR_CLOSED, "%s",
-                       rc > 0 ? message.text : "the container's process has ended early");
-    }
-    creation->pid = message.value;
-    creation->pidfd = pidfd_open(creation->pid, 0);
-    return creation->pidfd < 0 ? err_set_errno(err, errno, "pidfd_open") : 0;
-}
-
-static int clone_directly(struct creation *creation, struct err *err)
-{
-    int pid_ns = namespaces_join_fd(&creation->namespaces, CLONE_NEWPID);
-    CLEANUP(close_fd) int own_pid_ns = -1;
-    if (pid_ns >= 0) {
-        /* Only children are affected; ours that come later (hooks) belong where we are. */
-        own_pid_ns = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
-        if (own_pid_ns < 0 || setns(pid_ns, CLONE_NEWPID) < 0) {
-            return err_set_errno(err, errno, "linux.namespaces: join pid");
-        }
-    }
-    uint64_t flags = (uint64_t)(creation->namespaces.new_flags & ~LATE_FLAGS);
-    int pid = kernel_clone(flags, creation->join.v2_dir, &creation->pidfd, SIGCHLD);
-    if (pid == 0) {
-        init_main(&creation->init);
-    }
-    if (pid < 0) {
-        return err_set_errno(err, -pid, "clone the container's first process");
-    }
-    creation->pid = pid;
-    (void)close(TAKE_FD(creation->init.sync)); /* the child's end */
-    if (own_pid_ns >= 0 && setns(own_pid_ns, CLONE_NEWPID) < 0) {
-        return err_set_errno(err, errno, "return to the own pid namespace");
-    }
-    return 0;
-}
-
-static int clone_init(struct creation *creation, struct err *err)
-{
-    int ends[2];
-    int rc = sync_open(ends);
-    if (rc < 0) {
-        return err_set_errno(err, -rc, "socket to the container's process");
-    }
-    creation->sync = ends[0];
-    creation->init.sync = ends[1];
-    bool joins_user = namespaces_join_fd(&creation->namespaces, CLONE_NEWUSER) >= 0;
-    bool new_user = (creation->namespaces.new_flags & CLONE_NEWUSER) != 0;
-    bool needs_intermediate = joins_user || (new_user && creation->namespaces.join_count > 0);
-    rc = needs_intermediate ? clone_through_intermediate(creation, err)
-                            : clone_directly(creation, err);
-    if (rc < 0) {
-        return rc;
-    }
-    creation->state.pid = creation->pid;
-    creation->state.start_time = state_process_start_time(creation->pid);
-    return 0;
 }
 
 static int proceed(struct creation *creation, struct err *err)
@@ -516,12 +276,18 @@ static int follow(struct creation *creation, struct err *err)
     }
 }
 
+/* Where no hook can see the difference this is done while the child is still at work. */
+static int write_created(struct creation *creation, struct err *err)
+{
+    creation->state.is_created = true;
+    return state_write(creation->directory, &creation->state, err);
+}
+
 /* The container is there: make it known. */
 static int publish(struct creation *creation, struct err *err)
 {
     const struct container_create_options *create = creation->create;
-    creation->state.is_created = true;
-    int rc = state_write(creation->directory, &creation->state, err);
+    int rc = creation->state.is_created ? 0 : write_created(creation, err);
     if (rc == 0 && create->pid_file != NULL) {
         creation->has_pid_file = true;
         rc = container_write_pid_file(create->pid_file, creation->pid, err);
@@ -604,21 +370,29 @@ static int finish_run(struct creation *creation, int *ret_exit, struct err *err)
 
 static int create_steps(struct creation *creation, struct err *err)
 {
-    int rc = prepare(creation, err);
+    int rc = creation_prepare(creation, err);
     if (rc < 0) {
         return rc;
     }
-    if (creation->options->is_systemd) {
+    bool has_systemd = access("/run/systemd/system", F_OK) == 0;
+    if (creation->options->is_systemd && has_systemd) {
+        report_warning("--systemd-cgroup: systemd is not asked; the cgroup it would name is made "
+                       "directly");
+    } else if (creation->options->is_systemd) {
         return err_set(err, ERR_UNSUPPORTED,
-                       "--systemd-cgroup: systemd is not asked by this runtime; use the cgroupfs "
-                       "manager");
+                       "--systemd-cgroup: systemd does not run here; use the cgroupfs manager");
     }
     if (!creation->options->no_cgroup && (rc = cgroup_detect(&creation->cgroup, err)) < 0) {
         return rc;
     }
     if ((rc = make_state(creation, err)) < 0 || (rc = make_cgroup(creation, err)) < 0 ||
-        (rc = prepare_init(creation, err)) < 0 || (rc = clone_init(creation, err)) < 0 ||
-        (rc = follow(creation, err)) < 0 || (rc = publish(creation, err)) < 0) {
+        (rc = prepare_init(creation, err)) < 0 || (rc = creation_clone(creation, err)) < 0) {
+        return rc;
+    }
+    if (!creation->init.has_runtime_hooks && (rc = write_created(creation, err)) < 0) {
+        return rc;
+    }
+    if ((rc = follow(creation, err)) < 0 || (rc = publish(creation, err)) < 0) {
         return rc;
     }
     return creation->create->is_run ? start_now(creation, err) : 0;

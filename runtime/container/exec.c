@@ -36,8 +36,10 @@ struct execution {
     struct seccomp_program seccomp;
     bool has_seccomp;
     struct cgroup_join join;
+    struct process_label label;
     int init_pidfd;
-    int namespaces; /* CLONE_NEW flags that differ from ours */
+    bool joins_pid_first; /* kvrun's children are in the container's pid namespace */
+    int namespaces;       /* CLONE_NEW flags that differ from ours */
     int sync;
     int console_socket;
     int console_parent;
@@ -192,6 +194,8 @@ static int find_namespaces(struct execution *execution, struct err *err)
             execution->namespaces |= types[i].flag;
         }
     }
+    execution->joins_pid_first =
+        (execution->namespaces & CLONE_NEWPID) != 0 && (execution->namespaces & CLONE_NEWUSER) == 0;
     return 0;
 }
 
@@ -329,11 +333,13 @@ static int run_process(struct execution *execution, struct err *err)
     }
     if (rc < 0 || (rc = process_set_oom_score(&execution->process, err)) < 0 ||
         (rc = process_limit(&execution->process, execution->spec.linux_.personality, err)) < 0 ||
-        (rc = process_resolve(&process, err)) < 0) {
+        (rc = process_write_label(&execution->process, &execution->label, err)) < 0) {
         return rc;
     }
+    /* Before the working directory is entered, as in init.c. */
     close_others(execution);
-    if ((rc = process_become_user(&process, err)) < 0 ||
+    if ((rc = process_resolve(&process, err)) < 0 ||
+        (rc = process_become_user(&process, err)) < 0 ||
         (rc = load_seccomp(execution, &process, err)) < 0) {
         return rc;
     }
@@ -357,11 +363,12 @@ _Noreturn static void fail(struct execution *execution, int rc, const struct err
 static void enter_and_clone(struct execution *execution, struct err *err)
 {
     int rc = cgroup_join_enter(&execution->join, err);
-    if (rc == 0 && execution->namespaces != 0 &&
-        setns(execution->init_pidfd, execution->namespaces) < 0) {
+    int others =
+        execution->joins_pid_first ? execution->namespaces & ~CLONE_NEWPID : execution->namespaces;
+    if (rc == 0 && others != 0 && setns(execution->init_pidfd, others) < 0) {
         rc = err_set_errno(err, errno, "exec: join the container's namespaces");
     }
-    if (rc == 0 && (execution->namespaces & CLONE_NEWPID) != 0) {
+    if (rc == 0 && (others & CLONE_NEWPID) != 0) {
         rc = kernel_clone(CLONE_PARENT, -1, NULL, 0);
         if (rc > 0) {
             err_ignore(sync_send(execution->sync, SYNC_CHILD, rc, NULL));
@@ -387,6 +394,10 @@ _Noreturn static void child_main(struct execution *execution)
         fail(execution, -EPERM, &err);
     }
     (void)umask(0);
+    int rc = process_open_label(&execution->process, &execution->label, &err);
+    if (rc < 0) {
+        fail(execution, rc, &err);
+    }
     enter_and_clone(execution, &err);
     _exit(1);
 }
@@ -398,11 +409,20 @@ static int spawn(struct execution *execution, struct err *err)
     if (rc < 0) {
         return err_set_errno(err, -rc, "socket to the new process");
     }
+    /* Without a user namespace to join first, children can be made in the container's pid namespace
+     * at once. They can be seen there from birth, so nobody may look into them from birth. */
+    if (execution->joins_pid_first && (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||
+                                       setns(execution->init_pidfd, CLONE_NEWPID) < 0)) {
+        return err_set_errno(err, errno, "exec: join the container's pid namespace");
+    }
     int pid = kernel_clone(0, execution->join.v2_dir, &execution->pidfd, SIGCHLD);
-    if (pid == -EBUSY) {
-        /* The container made sub-cgroups and enabled controllers: join where its first process is.
-         */
-        pid = kernel_clone(0, -1, &execution->pidfd, SIGCHLD);
+    if (pid == -EBUSY || pid == -EOPNOTSUPP) {
+        /* The container made cgroups of its own below and enabled controllers: there are no
+         * processes in the middle of a tree. Join where its first process is. */
+        CLEANUP(close_fd)
+        int dir =
+            cgroup_open_v2_of(&execution->container.cgroup, (pid_t)execution->container.state.pid);
+        pid = dir < 0 ? dir : kernel_clone(0, dir, &execution->pidfd, SIGCHLD);
     }
     if (pid < 0) {
         return err_set_errno(err, -pid, "fork");

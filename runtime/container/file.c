@@ -118,6 +118,13 @@ int file_replace(int dir, const char *path, struct bytes contents, mode_t mode)
     return rc;
 }
 
+int file_create(int dir, const char *path, struct bytes contents, mode_t mode)
+{
+    CLEANUP(close_fd)
+    int fd = openat(dir, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+    return fd < 0 ? -errno : file_write_all(fd, contents.data, contents.size);
+}
+
 int file_make_directories(const char *path, mode_t mode)
 {
     if (mkdir(path, mode) == 0 || errno == EEXIST) {

@@ -17,6 +17,8 @@ MUST_USE int file_read_text(int dir, const char *path, char *text, size_t size);
 MUST_USE int file_write(int dir, const char *path, const char *text);
 /* Make the file appear whole or not at all: written beside and renamed. -errno. */
 MUST_USE int file_replace(int dir, const char *path, struct bytes contents, mode_t mode);
+/* A file that is not there yet. -EEXIST. */
+MUST_USE int file_create(int dir, const char *path, struct bytes contents, mode_t mode);
 /* All of it, whatever EINTR and short writes do. -errno. */
 MUST_USE int file_write_all(int fd, const void *data, size_t size);
 /* mkdir for each component of path below dir; existing ones are fine. -errno. */

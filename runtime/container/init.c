@@ -343,12 +343,18 @@ static int run_process(struct init *init, struct err *err)
     if (rc == 0 && spec->linux_.memory_policy != NULL) {
         rc = process_set_memory_policy(spec->linux_.memory_policy, err);
     }
-    if (rc < 0 || (rc = process_resolve(&process, err)) < 0) {
+    if (rc < 0) {
         return rc;
     }
     own_streams(&spec->process.user);
+    if ((rc = process_write_label(&spec->process, &init->label, err)) < 0) {
+        return rc;
+    }
+    /* Before the working directory is entered: "/proc/self/fd/N" must lead nowhere
+     * (CVE-2024-21626). */
     close_others(init);
-    if ((rc = process_become_user(&process, err)) < 0) {
+    if ((rc = process_resolve(&process, err)) < 0 ||
+        (rc = process_become_user(&process, err)) < 0) {
         return rc;
     }
     bool is_loaded = init->seccomp != NULL && init->seccomp->has_notify;
@@ -387,7 +393,10 @@ static int run(struct init *init, struct err *err)
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) {
         return err_set_errno(err, errno, "PR_SET_DUMPABLE");
     }
-    if ((rc = new_keyring(init, err)) < 0 || (rc = enter_tree(init, err)) < 0) {
+    if (init->spec->has_process) {
+        rc = process_open_label(&init->spec->process, &init->label, err);
+    }
+    if (rc < 0 || (rc = new_keyring(init, err)) < 0 || (rc = enter_tree(init, err)) < 0) {
         return rc;
     }
     return init->spec->has_process ? run_process(init, err) : wait_without_process(init, err);

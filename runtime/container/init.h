@@ -20,6 +20,7 @@ struct init {
     int start_socket;   /* listening; -1: the start is told over sync (run) */
     int console_socket; /* connected; -1: none */
     unsigned preserve_fds;
+    struct process_label label;
     bool no_pivot;
     bool no_new_keyring;
     bool has_runtime_hooks; /* kvrun has hooks to run, or the pid to tell to ours, when the mounts

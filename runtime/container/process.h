@@ -50,6 +50,17 @@ MUST_USE int process_load_seccomp(struct process *process, int *ret_listener, st
 /* Final capabilities and execve: returns only on failure. */
 MUST_USE int process_exec(struct process *process, struct err *err);
 
+/* Label of a security module (AppArmor, SELinux) for the next exec. Opened while /proc is the
+ * host's own (CVE-2019-16884), written later. A module that the kernel lacks is a warning. */
+struct process_label {
+    int fd; /* of /proc/self/attr/...; 0 or below: none */
+    bool is_apparmor;
+};
+MUST_USE int process_open_label(const struct spec_process *spec, struct process_label *ret,
+                                struct err *err);
+MUST_USE int process_write_label(const struct spec_process *spec, struct process_label *label,
+                                 struct err *err);
+
 /* user.c: uid's home directory from /etc/passwd below root (-1: "/"); false: none there. */
 bool user_find_home(int root, uint32_t uid, char *out, size_t size);
 /* "name", "uid", "name:group", "uid:gid" by the container's files. ERR_INVALID, ERR_NOT_FOUND. */

@@ -89,7 +89,7 @@ static int set_scheduler(const struct spec_scheduler *scheduler, struct err *err
                                               .flags = scheduler->flag_bits,
                                               .nice = (int32_t)scheduler->nice,
                                               .priority = (uint32_t)scheduler->priority,
-                                              .runtime = scheduler->runtime_ns,
+                                              .runtime = scheduler->runtime_ns.value,
                                               .deadline = scheduler->deadline_ns,
                                               .period = scheduler->period_ns};
     int rc = kernel_result(syscall(SYS_sched_setattr, 0, &attributes, 0));

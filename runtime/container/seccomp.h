@@ -21,6 +21,7 @@
 enum { SECCOMP_INSTRUCTIONS_MAX = 4096 }; /* BPF_MAXINSNS */
 
 struct seccomp_program {
+    const char *unknown; /* the first call of the profile that is not in our table; NULL: none */
     struct sock_filter *instructions; /* in the arena */
     size_t count;
     unsigned flags;  /* SECCOMP_FILTER_FLAG_ */

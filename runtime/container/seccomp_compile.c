@@ -60,6 +60,7 @@ struct compiler {
     int newest[SYSCALL_ARCH_COUNT]; /* highest number that a rule names; -1: none */
     struct seccomp_verdict *verdicts[SYSCALL_ARCH_COUNT]; /* NUMBERS_MAX each */
     bool has_notify;
+    const char *unknown; /* the first call that is none */
 };
 
 static int find_name(const char *const *names, const char *name)
@@ -220,7 +221,9 @@ static void add_name(struct compiler *compiler, const char *name,
     const struct syscall_entry *entry =
         bsearch(name, syscall_table, syscall_table_count, sizeof *syscall_table, compare_entry);
     if (entry == NULL) {
-        return; /* profiles are written for many kernels: unknown names are normal */
+        /* Profiles are written for many kernels: unknown names are normal. */
+        compiler->unknown = compiler->unknown == NULL ? name : compiler->unknown;
+        return;
     }
     for (int arch = 0; arch < SYSCALL_ARCH_COUNT; arch++) {
         int number = entry->numbers[arch];
@@ -386,6 +389,7 @@ int seccomp_compile(struct arena *arena, const struct spec_seccomp *spec,
                        SECCOMP_INSTRUCTIONS_MAX);
     }
     program.count = emitter.count;
+    program.unknown = compiler.unknown;
     *ret = program;
     return 0;
 }

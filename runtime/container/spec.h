@@ -88,7 +88,7 @@ struct spec_scheduler {
     int64_t nice;
     int64_t priority;
     struct text_list flags;
-    uint64_t runtime_ns;
+    struct maybe_u64 runtime_ns;
     uint64_t deadline_ns;
     uint64_t period_ns;
     uint32_t policy_number; /* SCHED_ */

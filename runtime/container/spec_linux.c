@@ -281,6 +281,18 @@ static int check_names(const struct spec *spec, struct err *err)
     return 0;
 }
 
+/* What would change the container if it were passed over in silence is refused. */
+static int check_unsupported(const struct spec_linux *linux_, struct err *err)
+{
+    if (linux_->net_devices.count > 0) {
+        return err_set(err, ERR_UNSUPPORTED, "linux.netDevices: not supported");
+    }
+    if (linux_->intel_rdt != NULL) {
+        return err_set(err, ERR_UNSUPPORTED, "linux.intelRdt: not supported");
+    }
+    return 0;
+}
+
 int spec_check_linux(struct spec *spec, struct err *err)
 {
     struct spec_linux *linux_ = &spec->linux_;
@@ -292,5 +304,6 @@ int spec_check_linux(struct spec *spec, struct err *err)
         (rc = check_sysctls(spec, err)) < 0 || (rc = check_names(spec, err)) < 0) {
         return rc;
     }
-    return spec_check_resources(&linux_->resources, err);
+    rc = check_unsupported(linux_, err);
+    return rc < 0 ? rc : spec_check_resources(&linux_->resources, err);
 }

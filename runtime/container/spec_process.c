@@ -35,7 +35,7 @@ static const struct field scheduler_fields[] = {
     FIELD(struct spec_scheduler, nice, "nice", FIELD_I64),
     FIELD(struct spec_scheduler, priority, "priority", FIELD_I64),
     FIELD(struct spec_scheduler, flags, "flags", FIELD_TEXT_LIST),
-    FIELD(struct spec_scheduler, runtime_ns, "runtime", FIELD_U64),
+    FIELD(struct spec_scheduler, runtime_ns, "runtime", FIELD_MAYBE_U64),
     FIELD(struct spec_scheduler, deadline_ns, "deadline", FIELD_U64),
     FIELD(struct spec_scheduler, period_ns, "period", FIELD_U64),
     FIELD_END,
@@ -204,18 +204,23 @@ static int check_deadline(const struct spec_scheduler *scheduler, const char *pr
     if (scheduler->policy_number != 6) {
         return 0;
     }
-    if (scheduler->runtime_ns == 0) {
+    if (!scheduler->runtime_ns.is_set) {
         return err_set(err, ERR_INVALID, "%s.scheduler: %s requires `runtime`", prefix, what);
+    }
+    if (scheduler->runtime_ns.value == 0) {
+        return err_set(err, ERR_INVALID, "%s.scheduler: %s runtime must be greater than 0", prefix,
+                       what);
     }
     if (scheduler->deadline_ns == 0) {
         return err_set(err, ERR_INVALID, "%s.scheduler: %s requires `deadline`", prefix, what);
     }
-    if (scheduler->runtime_ns < RUNTIME_MIN_NS || scheduler->runtime_ns > INT64_MAX) {
-        return err_set(
-            err, ERR_INVALID, "%s.scheduler: %s runtime %llu must be between %d and %lld", prefix,
-            what, (unsigned long long)scheduler->runtime_ns, RUNTIME_MIN_NS, (long long)INT64_MAX);
+    if (scheduler->runtime_ns.value < RUNTIME_MIN_NS || scheduler->runtime_ns.value > INT64_MAX) {
+        return err_set(err, ERR_INVALID,
+                       "%s.scheduler: %s runtime %llu must be between %d and %lld", prefix, what,
+                       (unsigned long long)scheduler->runtime_ns.value, RUNTIME_MIN_NS,
+                       (long long)INT64_MAX);
     }
-    if (scheduler->runtime_ns > scheduler->deadline_ns) {
+    if (scheduler->runtime_ns.value > scheduler->deadline_ns) {
         return err_set(err, ERR_INVALID, "%s.scheduler: %s runtime must be <= deadline", prefix,
                        what);
     }

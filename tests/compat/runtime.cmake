@@ -6,7 +6,7 @@ target_link_libraries(shim_client PRIVATE base_core shim_proto warnings)
 foreach(name lifecycle features limits escape terminal shim engines)
     add_test(NAME compat_kvrun_${name}
         COMMAND bash ${CMAKE_CURRENT_SOURCE_DIR}/runtime/test_${name}.sh)
-    set_tests_properties(compat_kvrun_${name} PROPERTIES LABELS "compat;root" TIMEOUT 180
+    set_tests_properties(compat_kvrun_${name} PROPERTIES LABELS "compat;root" TIMEOUT 600 RUN_SERIAL ON
         SKIP_RETURN_CODE 77 ENVIRONMENT
         "KVRUN=$<TARGET_FILE:kvrun>;KVSHIM=$<TARGET_FILE:kvshim>;SHIM_CLIENT=$<TARGET_FILE:shim_client>")
 endforeach()

@@ -7,6 +7,8 @@
 #include "base/mem.h"
 #include "tests/sim/sim_check.h"
 
+bool sim_is_verbose;
+
 static bool event_less(const struct heap_node *a, const struct heap_node *b)
 {
     const struct sim_event *x = container_of(a, struct sim_event, node);
@@ -81,6 +83,7 @@ static void dispatch(struct sim *sim, struct sim_event *event)
         break;
     case SIM_HEAL:
         sim->is_calm = true;
+        sim->calm_since_us = sim->now_us;
         sim_fault_heal(sim);
         break;
     case SIM_CLIENT:
@@ -88,6 +91,9 @@ static void dispatch(struct sim *sim, struct sim_event *event)
         break;
     case SIM_WATCH:
         sim_clients_watch(sim->clients, event->member);
+        break;
+    case SIM_ADMIN:
+        sim_admin_step(sim);
         break;
     case SIM_END:
         sim->is_ended = true;
@@ -124,9 +130,18 @@ static void start(struct sim *sim, uint64_t seed, uint32_t safety_ms)
     prng_init(&sim->prng_disk, prng_split(&prng));
     prng_init(&sim->prng_fault, prng_split(&prng));
     prng_init(&sim->prng_client, prng_split(&prng));
-    sim->member_count = prng_chance(&prng, 1, 5) ? 5 : prng_chance(&prng, 1, 8) ? 1 : 3;
+    sim->founder_count = prng_chance(&prng, 1, 5) ? 5 : prng_chance(&prng, 1, 8) ? 1 : 3;
+    sim->member_count = sim->founder_count;
+    prng_init(&sim->prng_admin, prng_split(&prng));
+    if (prng_chance(&prng, 1, 2)) {
+        sim->dials.change_every_ms = (uint32_t)prng_between(&prng, 500, 5000);
+    }
     sim->truth = sim_truth_new(sim);
     sim->clients = sim_clients_new(sim);
+    for (uint32_t i = 0; i < SIM_MEMBERS_MAX; i++) {
+        sim->members[i].sim = sim;
+        sim->members[i].index = i;
+    }
     for (uint32_t i = 0; i < sim->member_count; i++) {
         sim_member_init(sim, i);
     }
@@ -134,6 +149,7 @@ static void start(struct sim *sim, uint64_t seed, uint32_t safety_ms)
         sim_member_start(&sim->members[i]);
     }
     (void)sim_schedule(sim, (uint64_t)sim->dials.fault_every_ms * 1000, SIM_FAULT, 0);
+    (void)sim_schedule(sim, 3000, SIM_ADMIN, 0);
     (void)sim_schedule(sim, (uint64_t)safety_ms * 1000, SIM_HEAL, 0);
     (void)sim_schedule(sim, (uint64_t)(safety_ms + SIM_LIVENESS_MS) * 1000, SIM_END, 0);
 }
@@ -153,6 +169,9 @@ int sim_run(uint64_t seed, uint32_t safety_ms, struct sim_result *result)
     }
     if (result->code == SIM_OK) {
         sim_check_end(sim);
+    }
+    if (result->code != SIM_OK && sim_is_verbose) {
+        sim_check_describe(sim);
     }
     result->trace_hash = sim->trace;
     result->virtual_ms = sim->now_us / 1000;

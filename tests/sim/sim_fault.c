@@ -101,7 +101,7 @@ void sim_fault_heal(struct sim *sim)
         if (member->is_paused) {
             (void)sim_schedule(sim, 1, SIM_RESUME, i);
         }
-        if (member->epoch == 0) {
+        if (member->epoch == 0 && !member->is_removed) {
             (void)sim_schedule(sim, 1, SIM_RESTART, i);
         }
     }

@@ -320,9 +320,8 @@ static int shim_process_main(struct shim *shim, int status_fd)
         dprintf(status_fd, "E%s", err.text);
         return 1;
     }
-    if (shim->options.preserve_fds != NULL) {
-        (void)close_range(3, 2 + (unsigned)atoll(shim->options.preserve_fds),
-                          0); /* the container's now */
+    if (shim->options.kept_fds > 0) {
+        (void)close_range(3, 2 + shim->options.kept_fds, 0); /* the container's now */
     }
     dprintf(status_fd, "{\"pid\":%d,\"shimPid\":%d}\n", shim->main.pid, getpid());
     detach_streams(status_fd);
@@ -378,7 +377,8 @@ int main(int argc, char **argv)
     if (shim.options.preserve_fds != NULL && !args_number(shim.options.preserve_fds, &kept)) {
         kept = 0; /* kvrun explains what is wrong with it */
     }
-    (void)close_range(3 + (unsigned)kept, ~0U, 0); /* Linux 5.9 */
+    shim.options.kept_fds = (unsigned)kept;
+    (void)close_range(3 + shim.options.kept_fds, ~0U, 0); /* Linux 5.9 */
     if (pipe2(status, O_CLOEXEC) < 0) {
         (void)fprintf(stderr, "kvshim: pipe: %s\n", err_text(-errno));
         return 1;

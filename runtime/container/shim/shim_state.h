@@ -70,6 +70,7 @@ struct shim_options {
     const char *log;
     const char *pid_file;
     const char *preserve_fds;
+    unsigned kept_fds; /* preserve_fds as a number */
     uint64_t log_size_max;
     unsigned log_files_max;
     uint32_t console_width;

@@ -91,8 +91,10 @@ static int show(const Coracle__Shim__ShimReply *reply)
 static void forward_input(int fd, bool *open)
 {
     uint8_t data[4096];
-    Coracle__Shim__ShimRequest request = CORACLE__SHIM__SHIM_REQUEST__INIT;
-    Coracle__Shim__ShimCloseInputRequest end = CORACLE__SHIM__SHIM_CLOSE_INPUT_REQUEST__INIT;
+    Coracle__Shim__ShimRequest request;
+    coracle__shim__shim_request__init(&request);
+    Coracle__Shim__ShimCloseInputRequest end;
+    coracle__shim__shim_close_input_request__init(&end);
     ssize_t size = read(0, data, sizeof data);
     request.id = 9;
     if (size > 0) {
@@ -154,19 +156,32 @@ int main(int argc, char **argv)
         uint8_t byte;
         return read(fd, &byte, 1) == 0 ? 0 : 1;
     }
-    Coracle__Shim__ShimRequest request = CORACLE__SHIM__SHIM_REQUEST__INIT;
-    Coracle__Shim__ShimStateRequest state = CORACLE__SHIM__SHIM_STATE_REQUEST__INIT;
-    Coracle__Shim__ShimStartRequest start = CORACLE__SHIM__SHIM_START_REQUEST__INIT;
-    Coracle__Shim__ShimStatsRequest stats = CORACLE__SHIM__SHIM_STATS_REQUEST__INIT;
-    Coracle__Shim__ShimPauseRequest pause = CORACLE__SHIM__SHIM_PAUSE_REQUEST__INIT;
-    Coracle__Shim__ShimKillRequest kill = CORACLE__SHIM__SHIM_KILL_REQUEST__INIT;
-    Coracle__Shim__ShimWaitRequest wait = CORACLE__SHIM__SHIM_WAIT_REQUEST__INIT;
-    Coracle__Shim__ShimDeleteRequest delete = CORACLE__SHIM__SHIM_DELETE_REQUEST__INIT;
-    Coracle__Shim__ShimExecRequest exec = CORACLE__SHIM__SHIM_EXEC_REQUEST__INIT;
-    Coracle__Shim__ShimAttachRequest attach = CORACLE__SHIM__SHIM_ATTACH_REQUEST__INIT;
-    Coracle__Shim__ShimUpdateRequest update = CORACLE__SHIM__SHIM_UPDATE_REQUEST__INIT;
-    Coracle__Shim__ShimResizeRequest resize = CORACLE__SHIM__SHIM_RESIZE_REQUEST__INIT;
-    Coracle__Shim__ShimReopenLogRequest reopen = CORACLE__SHIM__SHIM_REOPEN_LOG_REQUEST__INIT;
+    Coracle__Shim__ShimRequest request;
+    coracle__shim__shim_request__init(&request);
+    Coracle__Shim__ShimStateRequest state;
+    coracle__shim__shim_state_request__init(&state);
+    Coracle__Shim__ShimStartRequest start;
+    coracle__shim__shim_start_request__init(&start);
+    Coracle__Shim__ShimStatsRequest stats;
+    coracle__shim__shim_stats_request__init(&stats);
+    Coracle__Shim__ShimPauseRequest pause;
+    coracle__shim__shim_pause_request__init(&pause);
+    Coracle__Shim__ShimKillRequest kill;
+    coracle__shim__shim_kill_request__init(&kill);
+    Coracle__Shim__ShimWaitRequest wait;
+    coracle__shim__shim_wait_request__init(&wait);
+    Coracle__Shim__ShimDeleteRequest delete;
+    coracle__shim__shim_delete_request__init(&delete);
+    Coracle__Shim__ShimExecRequest exec;
+    coracle__shim__shim_exec_request__init(&exec);
+    Coracle__Shim__ShimAttachRequest attach;
+    coracle__shim__shim_attach_request__init(&attach);
+    Coracle__Shim__ShimUpdateRequest update;
+    coracle__shim__shim_update_request__init(&update);
+    Coracle__Shim__ShimResizeRequest resize;
+    coracle__shim__shim_resize_request__init(&resize);
+    Coracle__Shim__ShimReopenLogRequest reopen;
+    coracle__shim__shim_reopen_log_request__init(&reopen);
     request.id = 7;
     bool is_stream = false;
 #define COMMAND(name, member, number)                                                              \

@@ -86,7 +86,7 @@ is "no_new_privs" "$(in_container p '.process.noNewPrivileges = true' 'grep NoNe
 is "sysctl" "$(in_container p '.linux.sysctl = {"net.ipv4.ip_unprivileged_port_start":"1","kernel/msgmax":"9000"}' 'cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/kernel/msgmax')" "$(printf '1\n9000')"
 is "personality" "$(in_container p '.linux.personality = {"domain":"LINUX32"}' 'uname -m')" i686
 is "io priority and scheduler" "$(in_container p '.process.ioPriority = {"class":"IOPRIO_CLASS_BE","priority":6} | .process.scheduler = {"policy":"SCHED_BATCH"}' 'cut -d" " -f41 /proc/self/stat')" 3
-is "only three descriptors" "$(in_container p . 'ls /proc/1/fd | wc -l')" 3
+is "only three descriptors" "$(in_container p . 'for f in 3 4 5 6 7 8 9 10 11 12; do test -e /proc/1/fd/$f && echo leak $f; done')" ""
 is "preserved descriptors" "$(
     bundle p "$(sh_c 'cat <&3; for f in 4 5 6 7 8 9; do test -e /proc/1/fd/$f && echo leak; done')"
     run run --preserve-fds 1 -b "$W/p" p 3<<<"kept"
@@ -121,6 +121,13 @@ is "exec --detach writes the pid" "$(tr '\0' ' ' <"/proc/$(cat "$W/exec.pid")/cm
 is "ps lists both" "$(run ps --format json x | jq length)" 2
 like "ps as a table" "$(run ps x)" "sleep 500"
 is "exec of a missing program is 255" "$(run exec x nosuch >/dev/null 2>&1; echo $?)" 255
+# a container that makes cgroups of its own and moves down: exec goes where its first process is
+v2=$(cgroup_dir unified x)
+[ -e "$v2/cgroup.procs" ] || v2=/sys/fs/cgroup/$CG/x
+mkdir "$v2/below" && for p in $(cat "$v2/cgroup.procs"); do echo "$p" >"$v2/below/cgroup.procs"; done
+if [ -n "$(cat "$v2/cgroup.controllers")" ] && echo "+$(cut -d' ' -f1 "$v2/cgroup.controllers")" >"$v2/cgroup.subtree_control" 2>/dev/null; then
+    like "exec into a tree of cgroups" "$(run exec x cat /proc/self/cgroup | grep ^0::)" "/below$"
+fi
 ok "kill --all" run kill --all x 9
 wait_until has_status x stopped
 is "exec in a stopped one" "$(run exec x true 2>&1 | grep -c 'stopped container')" 1
