@@ -2,7 +2,7 @@
  *
  * Each instruction that changes files runs on an overlay of the layers so far; its upper directory
  * becomes the next layer as it is, and the archive of it the blob. Nothing of a build is visible
- * before its end; then all layers are made durable with one sync. */
+ * before its end. */
 #ifndef RUNTIME_BUILD_BUILD_H
 #define RUNTIME_BUILD_BUILD_H
 

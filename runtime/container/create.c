@@ -374,10 +374,13 @@ static int create_steps(struct creation *creation, struct err *err)
     if (rc < 0) {
         return rc;
     }
-    if (creation->options->is_systemd) {
+    bool has_systemd = access("/run/systemd/system", F_OK) == 0;
+    if (creation->options->is_systemd && has_systemd) {
+        report_warning("--systemd-cgroup: systemd is not asked; the cgroup it would name is made "
+                       "directly");
+    } else if (creation->options->is_systemd) {
         return err_set(err, ERR_UNSUPPORTED,
-                       "--systemd-cgroup: systemd is not asked by this runtime; use the cgroupfs "
-                       "manager");
+                       "--systemd-cgroup: systemd does not run here; use the cgroupfs manager");
     }
     if (!creation->options->no_cgroup && (rc = cgroup_detect(&creation->cgroup, err)) < 0) {
         return rc;

@@ -47,7 +47,11 @@ void container_print_features(struct buf *out)
     buf_append_text(out, "{\"ociVersionMin\":\"1.0.0\",\"ociVersionMax\":\"1.3.0\",\"hooks\":["
                          "\"prestart\",\"createRuntime\",\"createContainer\",\"startContainer\","
                          "\"poststart\",\"poststop\"],\"mountOptions\":");
-    append_names(out, mount_options_names());
+    buf_append_text(out, "[");
+    for (size_t i = 0; mount_options_name(i) != NULL; i++) {
+        buf_append_format(out, "%s\"%s\"", i == 0 ? "" : ",", mount_options_name(i));
+    }
+    buf_append_text(out, "]");
     buf_append_text(out, ",\"linux\":{\"namespaces\":[\"cgroup\",\"ipc\",\"mount\",\"network\","
                          "\"pid\",\"time\",\"user\",\"uts\"],\"capabilities\":");
     append_capabilities(out);

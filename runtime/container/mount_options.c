@@ -195,11 +195,7 @@ void mount_options_parse(struct arena *arena, const struct text_list *list,
     *ret = options;
 }
 
-const char *const *mount_options_names(void)
+const char *mount_options_name(size_t index)
 {
-    static const char *names[WORD_COUNT + 1];
-    for (size_t i = 0; i < WORD_COUNT; i++) {
-        names[i] = words[i].name;
-    }
-    return names;
+    return index < WORD_COUNT ? words[index].name : NULL;
 }

@@ -32,7 +32,7 @@ struct mount_options {
 void mount_options_parse(struct arena *arena, const struct text_list *words,
                          struct mount_options *ret);
 
-/* Every word that is understood, for `features`; NULL ends. */
-const char *const *mount_options_names(void);
+/* The words that are understood, sorted, for `features`; NULL past the last. */
+const char *mount_options_name(size_t index);
 
 #endif

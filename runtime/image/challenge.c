@@ -70,12 +70,12 @@ int challenge_parse(const char *text, struct challenge *ret, struct err *err)
         } else if (size == 5 && strncasecmp(at, "Basic", size) == 0) {
             out.scheme = CHALLENGE_BASIC;
         }
-        at += size;
-        at += *at == '=' ? 1 : 0;
         if (size == 0) {
-            at++;
+            at++; /* an equals sign without a name */
             continue;
         }
+        at += size;
+        at += *at == '=' ? 1 : 0;
         if (!take_parameters(&at, &out) ||
             (out.scheme == CHALLENGE_BEARER && out.realm[0] == '\0')) {
             return err_set(err, ERR_MALFORMED, "the registry's login header is malformed: '%.100s'",

@@ -97,8 +97,12 @@ static int finish_file(struct download *download, struct transfer *transfer)
                        "blob %s: the registry sent %lld bytes with the digest %s", blob->digest,
                        (long long)transfer->size, digest);
     }
-    if (fsync(transfer->fd) != 0 ||
-        renameat(download->store->ingest_fd, transfer->partial, download->store->blobs_fd,
+    int status = store_mark_unsynced(download->store, STORE_KIND_BLOB, digest_hex(blob->digest),
+                                     download->err);
+    if (status != 0) {
+        return status;
+    }
+    if (renameat(download->store->ingest_fd, transfer->partial, download->store->blobs_fd,
                  digest_hex(blob->digest)) != 0) {
         return err_set_errno(download->err, errno, "store blob %s", blob->digest);
     }

@@ -78,6 +78,15 @@ int image_open(const struct store *store, const char *id, struct image *ret, str
     return status != 0 ? status : parse_record(root, id, ret, err);
 }
 
+bool image_is_whole(const struct store *store, const struct image *image)
+{
+    bool is_whole = store_has_blob(store, image->id) && store_has_blob(store, image->manifest);
+    for (uint32_t i = 0; is_whole && i < image->layer_count; i++) {
+        is_whole = store_has_layer(store, image->layers[i]);
+    }
+    return is_whole;
+}
+
 int image_read_config(const struct store *store, struct image *image, struct err *err)
 {
     if (image->config != NULL) {

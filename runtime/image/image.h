@@ -44,6 +44,8 @@ MUST_USE int image_open(const struct store *store, const char *id, struct image 
                         struct err *err);
 MUST_USE int image_read_config(const struct store *store, struct image *image, struct err *err);
 void image_deinit(struct image *image);
+/* False when a power failure took blobs or layers of it away. */
+bool image_is_whole(const struct store *store, const struct image *image);
 
 /* Write the record; the blobs and layers are there. The caller holds the store lock, shared. */
 MUST_USE int image_write_record(const struct store *store, const struct image *image,

@@ -268,7 +268,7 @@ int layers_commit(struct layers *layers, struct err *err)
     if (!has_new(layers)) {
         return 0;
     }
-    int status = store_sync(layers->store, err);
+    int status = 0;
     int layers_fd = layers->store->layers_fd;
     for (uint32_t i = 0; status == 0 && i < layers->count; i++) {
         struct layer *layer = &layers->items[i];
@@ -276,14 +276,18 @@ int layers_commit(struct layers *layers, struct err *err)
             continue;
         }
         const char *name = digest_hex(layer->chain_id);
+        status = store_mark_unsynced(layers->store, STORE_KIND_LAYER, name, err);
+        if (status != 0) {
+            break;
+        }
         if (renameat(layers_fd, layer->temporary, layers_fd, name) == 0) {
             layer->temporary[0] = '\0';
         } else if (errno != EEXIST && errno != ENOTEMPTY) { /* else another process was faster */
             status = err_set_errno(err, errno, "store layer %s", layer->chain_id);
         }
     }
-    if (status == 0 && fsync(layers_fd) != 0) {
-        status = err_set_errno(err, errno, "store the layers");
+    if (status == 0) {
+        store_settle_later(layers->store);
     }
     return status;
 }

@@ -1,8 +1,7 @@
 /* layer.h - layers of images: from bytes of unknown origin to a verified, unpacked directory.
  *
- * A batch collects the layers of one image. They are unpacked under temporary names; layers_commit
- * makes all of them durable with one sync and only then gives them their names, so that a crash
- * never leaves half a layer behind a good name. */
+ * A batch collects the layers of one image. They are unpacked under temporary names and get their
+ * own when all are complete; marks (store.h) tell after a power failure which ones not to trust. */
 #ifndef RUNTIME_IMAGE_LAYER_H
 #define RUNTIME_IMAGE_LAYER_H
 

@@ -79,6 +79,7 @@ int store_open(struct store *store, const char *root, struct err *err)
         .ingest_fd = -1,
         .images_fd = -1,
         .layers_fd = -1,
+        .unsynced_fd = -1,
         .is_root = geteuid() == 0,
     };
     int status = make_root(store->root, err);
@@ -92,7 +93,8 @@ int store_open(struct store *store, const char *root, struct err *err)
         (status = open_directory(algorithms_fd, "sha256", &store->blobs_fd, err)) != 0 ||
         (status = open_directory(store->oci_fd, "ingest", &store->ingest_fd, err)) != 0 ||
         (status = open_directory(store->root_fd, "images", &store->images_fd, err)) != 0 ||
-        (status = open_directory(store->root_fd, "layers", &store->layers_fd, err)) != 0) {
+        (status = open_directory(store->root_fd, "layers", &store->layers_fd, err)) != 0 ||
+        (status = open_directory(store->root_fd, "unsynced", &store->unsynced_fd, err)) != 0) {
         cleanup_close_fd(&algorithms_fd);
         store_close(store);
         return status;
@@ -107,8 +109,8 @@ int store_open(struct store *store, const char *root, struct err *err)
 
 void store_close(struct store *store)
 {
-    int *fds[] = {&store->root_fd,   &store->oci_fd,    &store->blobs_fd,
-                  &store->ingest_fd, &store->images_fd, &store->layers_fd};
+    int *fds[] = {&store->root_fd,   &store->oci_fd,    &store->blobs_fd,   &store->ingest_fd,
+                  &store->images_fd, &store->layers_fd, &store->unsynced_fd};
     for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
         if (store->root != NULL) {
             cleanup_close_fd(fds[i]);
@@ -144,7 +146,9 @@ int store_lock(const struct store *store, enum store_lock_mode mode, int *ret_fd
 
 bool store_has_blob(const struct store *store, const char *digest)
 {
-    return digest_is_valid(digest) && faccessat(store->blobs_fd, digest_hex(digest), F_OK, 0) == 0;
+    return digest_is_valid(digest) &&
+           faccessat(store->blobs_fd, digest_hex(digest), F_OK, 0) == 0 &&
+           !store_is_lost(store, STORE_KIND_BLOB, store->blobs_fd, digest_hex(digest));
 }
 
 int store_blob_open(const struct store *store, const char *digest, int *ret_fd, int64_t *ret_size,
@@ -153,6 +157,7 @@ int store_blob_open(const struct store *store, const char *digest, int *ret_fd, 
     if (!digest_is_valid(digest)) {
         return err_set(err, ERR_INVALID, "invalid digest '%.80s'", digest);
     }
+    (void)store_is_lost(store, STORE_KIND_BLOB, store->blobs_fd, digest_hex(digest));
     CLEANUP(close_fd)
     int fd = openat(store->blobs_fd, digest_hex(digest), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0 && errno == ENOENT) {
@@ -233,8 +238,9 @@ int store_ingest_open(const struct store *store, int *ret_fd, struct err *err)
 int store_ingest_commit(const struct store *store, int fd, const char *digest, struct err *err)
 {
     CHECK(digest_is_valid(digest));
-    if (fsync(fd) != 0) {
-        return err_set_errno(err, errno, "write blob %s", digest);
+    int status = store_mark_unsynced(store, STORE_KIND_BLOB, digest_hex(digest), err);
+    if (status != 0) {
+        return status;
     }
     char self[64];
     (void)snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
@@ -247,15 +253,8 @@ int store_ingest_commit(const struct store *store, int fd, const char *digest, s
 
 bool store_has_layer(const struct store *store, const char *chain_hex)
 {
-    return faccessat(store->layers_fd, chain_hex, F_OK, 0) == 0;
-}
-
-int store_sync(const struct store *store, struct err *err)
-{
-    if (syncfs(store->root_fd) != 0) {
-        return err_set_errno(err, errno, "write the image store to disk");
-    }
-    return 0;
+    return faccessat(store->layers_fd, chain_hex, F_OK, 0) == 0 &&
+           !store_is_lost(store, STORE_KIND_LAYER, store->layers_fd, chain_hex);
 }
 
 static int write_all(int fd, struct bytes content)

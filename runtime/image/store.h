@@ -7,10 +7,10 @@
  *     <root>/containers/     see runtime/words/container.h
  *
  * Nothing is visible before it is complete and verified: blobs and layers are written elsewhere,
- * synced, and linked or renamed into place. Concurrent processes: whoever adds content holds the
- * store lock shared from before the first blob until the reference is written; the collector takes
- * it exclusively, so that it never sees (and never removes) content without a reference yet. A lock
- * ends with its process. */
+ * and linked or renamed into place (see store_mark_unsynced for what a power failure does).
+ * Concurrent processes: whoever adds content holds the store lock shared from before the first blob
+ * until the reference is written; the collector takes it exclusively, so that it never sees (and
+ * never removes) content without a reference yet. A lock ends with its process. */
 #ifndef RUNTIME_IMAGE_STORE_H
 #define RUNTIME_IMAGE_STORE_H
 
@@ -33,6 +33,7 @@ struct store {
     int ingest_fd; /* oci/ingest */
     int images_fd;
     int layers_fd;
+    int unsynced_fd;
     bool is_root; /* may chown and make device nodes */
 };
 
@@ -63,8 +64,18 @@ MUST_USE int store_ingest_commit(const struct store *store, int fd, const char *
 
 bool store_has_layer(const struct store *store, const char *chain_hex);
 
-/* Make everything written so far durable, before a reference to it is. */
-MUST_USE int store_sync(const struct store *store, struct err *err);
+/* Waiting for the disk would cost more than everything else. So new blobs and layers get a mark,
+ * <root>/unsynced/<name>, that names the boot of the machine; a process in the background syncs and
+ * takes the marks away. What still has the mark of another boot was not safe when the machine
+ * stopped: it is removed when it is met, and loaded or pulled again. */
+MUST_USE int store_mark_unsynced(const struct store *store, const char *kind, const char *hex,
+                                 struct err *err);
+/* Start the sync in the background. Without it the next one does the work. */
+void store_settle_later(const struct store *store);
+/* True when it was lost; the object (in directory_fd) and its mark are removed then. */
+bool store_is_lost(const struct store *store, const char *kind, int directory_fd, const char *hex);
+#define STORE_KIND_BLOB "blob"
+#define STORE_KIND_LAYER "layer"
 
 /* Write name in directory_fd in one step: temporary file, fsync, rename. */
 MUST_USE int store_write_file(int directory_fd, const char *name, struct bytes content,

@@ -141,7 +141,8 @@ int transfer_pull(const struct store *store, const struct reference *reference,
             0) {
         return status;
     }
-    ret->was_present = image_open(store, manifest.config.digest, &present, NULL) == 0;
+    ret->was_present = image_open(store, manifest.config.digest, &present, NULL) == 0 &&
+                       image_is_whole(store, &present);
     (void)snprintf(ret->id, sizeof(ret->id), "%s", manifest.config.digest);
     if (!ret->was_present) {
         status =

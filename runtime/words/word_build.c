@@ -145,8 +145,7 @@ static int build(const struct build_words *words, const char *context, struct er
     /* Isolated before the store is opened: a rename does not cross from one namespace's mount to
      * another's. */
     if ((status = read_dockerfile(words, context, &dockerfile, err)) != 0 ||
-        (status = mount_root_isolate(err)) != 0 ||
-        (status = store_open(&store, NULL, err)) != 0 ||
+        (status = mount_root_isolate(err)) != 0 || (status = store_open(&store, NULL, err)) != 0 ||
         (status = store_lock(&store, STORE_LOCK_SHARED, &lock, err)) != 0 ||
         (status = build_image(&store, &options, buf_bytes(&dockerfile), buf_bytes(&ignore), id,
                               err)) != 0) {

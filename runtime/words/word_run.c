@@ -55,6 +55,12 @@ static int find_image(const struct store *store, const char *name,
                        when);
     }
     int status = strcmp(when, "always") == 0 ? ERR_NOT_FOUND : image_find(store, name, ret, err);
+    if (status == 0 && !image_is_whole(store, ret)) {
+        image_deinit(ret);
+        status =
+            err_set(err, ERR_NOT_FOUND,
+                    "image %s was damaged when the machine stopped; load or pull it again", name);
+    }
     if (status == ERR_NOT_FOUND && strcmp(when, "never") != 0) {
         struct err first = *err;
         struct reference ignored;

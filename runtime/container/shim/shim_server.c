@@ -1,5 +1,4 @@
 /* shim_server.c - connections: frames in, frames out. */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,9 +10,10 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "runtime/container/shim/shim_frame.h"
 #include "runtime/container/shim/shim_state.h"
 
-enum { HEADER_SIZE = 4, READ_SIZE = 16 * 1024 };
+enum { READ_SIZE = 16 * 1024 };
 
 static void drop_waiters(struct shim *shim, const struct shim_client *client)
 {
@@ -75,14 +75,13 @@ void shim_client_send(struct shim *shim, struct shim_client *client,
                       const Coracle__Shim__ShimReply *reply)
 {
     size_t size = coracle__shim__shim_reply__get_packed_size(reply);
-    if (buf_size(&client->to_send) + size > SHIM_CLIENT_BACKLOG_MAX + HEADER_SIZE) {
+    if (buf_size(&client->to_send) + size > SHIM_CLIENT_BACKLOG_MAX + SHIM_FRAME_HEADER_SIZE) {
         client->is_closing = true; /* too slow: it must not hold up the container */
         buf_clear(&client->to_send);
         shim_watch_change(shim, &client->watch, EPOLLIN | EPOLLOUT);
         return;
     }
-    uint32_t header = htonl((uint32_t)size);
-    buf_append(&client->to_send, &header, sizeof header);
+    shim_frame_append_header(&client->to_send, (uint32_t)size);
     uint8_t *place = buf_reserve(&client->to_send, size);
     (void)coracle__shim__shim_reply__pack(reply, place); /* writes what get_packed_size said */
     buf_commit(&client->to_send, size);
@@ -92,27 +91,19 @@ void shim_client_send(struct shim *shim, struct shim_client *client,
 /* Carry out the whole frames that have arrived; false: nonsense. */
 static bool handle_frames(struct shim *shim, struct shim_client *client)
 {
-    while (buf_size(&client->received) >= HEADER_SIZE) {
-        struct bytes bytes = buf_bytes(&client->received);
-        uint32_t size = 0;
-        memcpy(&size, bytes.data, sizeof size);
-        size = ntohl(size);
-        if (size > SHIM_FRAME_SIZE_MAX) {
-            return false;
-        }
-        if (bytes.size < HEADER_SIZE + (size_t)size) {
-            return true;
-        }
+    struct bytes body;
+    int rc = 0;
+    while ((rc = shim_frame_next(buf_bytes(&client->received), &body)) > 0) {
         Coracle__Shim__ShimRequest *request =
-            coracle__shim__shim_request__unpack(NULL, size, bytes.data + HEADER_SIZE);
+            coracle__shim__shim_request__unpack(NULL, body.size, body.data);
         if (request == NULL) {
             return false;
         }
         shim_request_handle(shim, client, request);
         coracle__shim__shim_request__free_unpacked(request, NULL);
-        buf_consume(&client->received, HEADER_SIZE + (size_t)size);
+        buf_consume(&client->received, SHIM_FRAME_HEADER_SIZE + body.size);
     }
-    return true;
+    return rc == 0;
 }
 
 static void on_client(struct shim *shim, struct shim_watch *watch, uint32_t events)

@@ -135,10 +135,10 @@ is "a created one that was killed is stopped" "$(status_of h)" stopped
 ok "and can be deleted" run delete h
 
 # kvrun killed at any moment leaves what delete --force removes
-for step in 1 2 3 4 5 6 7 8; do
+for step in $(seq 60); do
     run create -b "$W/d" k >/dev/null 2>&1 </dev/null &
     pid=$!
-    sleep 0.00$step
+    sleep "$(printf '0.%04d' $((step * 3)))"
     kill -9 $pid 2>/dev/null
     wait $pid 2>/dev/null
     run delete --force k

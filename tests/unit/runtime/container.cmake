@@ -6,5 +6,5 @@ coracle_unit_test(test_cgroup_values SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_cgro
 coracle_unit_test(test_mount_options SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_mount_options.c
     LINK container_core)
 coracle_unit_test(test_args SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_args.c LINK container_core)
-coracle_unit_test(test_shim_log SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_shim_log.c LINK shim_core)
+coracle_unit_test(test_shim SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_shim.c LINK shim_core)
 coracle_unit_test(test_target SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_target.c LINK container)

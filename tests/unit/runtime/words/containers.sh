@@ -87,6 +87,16 @@ load_survives_kill() {
     rm -f "$work/big.tar"
 }
 
+power_failure() {
+    local layer
+    layer=$(ls "$work/root/layers" | head -1)
+    echo -n another-boot >"$work/root/unsynced/layer.$layer"
+    code "a layer that was not synced before the machine stopped is not trusted" 125 k run --rm --pull never bb true
+    equal "and is removed" 0 "$(ls "$work/root/layers" | wc -l)"
+    k load -q -i "$work/bb.tar" >/dev/null
+    equal "loading again repairs the image" hi "$(k run --rm --network none bb echo hi)"
+}
+
 running() {
     equal "output" out "$(k run --rm bb echo out)"
     code "exit code of the command" 7 k run --rm bb sh -c 'exit 7'
@@ -301,7 +311,7 @@ nothing_left() {
         p=${f#/proc/}; p=${p%/environ}; case "$(cat "/proc/$p/comm" 2>/dev/null)" in kvshim|kvmonitor) echo "$p" ;; esac; done | wc -l)"
 }
 
-for part in images load_survives_kill running volumes lifecycle restarting networks registries builds nothing_left; do
+for part in images load_survives_kill power_failure running volumes lifecycle restarting networks registries builds nothing_left; do
     [ $# -gt 1 ] && [ "$part" != images ] && [[ " ${*:2} " != *" $part "* ]] && continue
     echo "== $part"
     $part
