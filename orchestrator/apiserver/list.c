@@ -92,43 +92,108 @@ static json_t *show(const struct call *call, const json_t *object)
                : convert_from_stored(object, kind);
 }
 
-static size_t count_rest(struct cache_cursor cursor)
+/* Where the objects of a page come from: the cache as it is, or, for later pages, the list as it
+ * was when the first page was read. */
+struct source {
+    struct cache_cursor cursor;
+    json_t *past; /* owned; NULL: the cursor */
+    size_t index;
+    char *key; /* of the object that was read last; owned */
+};
+
+static void cleanup_source(struct source *source)
+{
+    json_decref(source->past);
+    mem_free(source->key);
+}
+
+static char *key_of(const json_t *object)
+{
+    const char *namespace = object_namespace(object);
+    return *namespace == '\0' ? mem_strdup(object_name(object))
+                              : mem_printf("%s/%s", namespace, object_name(object));
+}
+
+static const json_t *source_next(struct source *source)
+{
+    const json_t *object = NULL;
+    if (source->past != NULL) {
+        object = json_array_get(source->past, source->index++);
+    } else if (cache_next(&source->cursor)) {
+        object = source->cursor.object;
+    }
+    return object;
+}
+
+static size_t count_rest(struct source *source)
 {
     size_t count = 0;
-    while (cache_next(&cursor)) {
+    while (source_next(source) != NULL) {
         count++;
     }
     return count;
 }
 
-static json_t *collect(struct call *call, const struct page *page, json_t *metadata)
+static void source_skip(struct source *source, const char *after)
+{
+    while (source->index < json_array_size(source->past)) {
+        CLEANUP(free) char *key = key_of(json_array_get(source->past, source->index));
+        if (strcmp(key, after) > 0) {
+            return;
+        }
+        source->index++;
+    }
+}
+
+/* NULL, or 410 when the moment of the first page is too long ago. */
+static json_t *source_open(struct source *source, const struct call *call, const struct page *page)
 {
     const struct cache *cache = registry_cache(call->server->options.registry);
-    const struct kind *kind = call->request.kind;
+    const char *storage = call->request.kind->storage;
     const char *namespace = call->request.namespace;
-    struct cache_cursor cursor =
-        page->after == NULL ? cache_list(cache, kind->storage, namespace)
-                            : cache_list_after(cache, kind->storage, namespace, page->after);
+    if (page->after == NULL) {
+        source->cursor = cache_list(cache, storage, namespace);
+        return NULL;
+    }
+    if (page->revision == 0) {
+        source->cursor = cache_list_after(cache, storage, namespace, page->after);
+        return NULL;
+    }
+    if (cache_list_at(cache, storage, namespace, page->revision, &source->past) != 0) {
+        json_t *refusal = expired();
+        CLEANUP(free) char *token = write_token(page->after, UINT64_MAX);
+        tree_set_text(refusal, "metadata.continue", token);
+        return refusal;
+    }
+    source_skip(source, page->after);
+    return NULL;
+}
+
+static json_t *collect(struct call *call, const struct page *page, struct source *source,
+                       json_t *metadata)
+{
+    const struct cache *cache = registry_cache(call->server->options.registry);
     json_t *items = json_array();
     uint64_t revision = page->revision == 0 ? cache_revision(cache) : page->revision;
     CLEANUP(free) char *version = mem_printf("%llu", (unsigned long long)revision);
     json_object_set_new(metadata, "resourceVersion", json_string(version));
-    const char *last_key = NULL;
-    while (cache_next(&cursor)) {
-        if (!is_wanted(page, cursor.object)) {
+    const json_t *object = NULL;
+    while ((object = source_next(source)) != NULL) {
+        if (!is_wanted(page, object)) {
             continue;
         }
         if (page->limit > 0 && (int64_t)json_array_size(items) == page->limit) {
-            CLEANUP(free) char *token = write_token(last_key, revision);
+            CLEANUP(free) char *token = write_token(source->key, revision);
             json_object_set_new(metadata, "continue", json_string(token));
             if (page->labels.terms == NULL && page->fields.terms == NULL) {
                 json_object_set_new(metadata, "remainingItemCount",
-                                    json_integer((json_int_t)count_rest(cursor) + 1));
+                                    json_integer((json_int_t)count_rest(source) + 1));
             }
             break;
         }
-        last_key = cursor.key;
-        json_array_append_new(items, show(call, cursor.object));
+        mem_free(source->key);
+        source->key = key_of(object);
+        json_array_append_new(items, show(call, object));
     }
     return items;
 }
@@ -160,22 +225,15 @@ static void reply_list(struct call *call, json_t *items, json_t *metadata)
 static void list_now(struct call *call)
 {
     CLEANUP(page) struct page page = {0};
+    CLEANUP(source) struct source source = {0};
     json_t *refusal = read_page(call, &page);
-    const struct cache *cache = registry_cache(call->server->options.registry);
-    uint64_t position = 0;
-    bool is_old = refusal == NULL && page.revision != 0 &&
-                  cache_position(cache, call->request.kind->storage, page.revision, &position) != 0;
-    if (is_old) {
-        refusal = expired();
-        CLEANUP(free) char *token = write_token(page.after, UINT64_MAX);
-        tree_set_text(refusal, "metadata.continue", token);
-    }
+    refusal = refusal != NULL ? refusal : source_open(&source, call, &page);
     if (refusal != NULL) {
         call_refuse(call, refusal);
         return;
     }
     CLEANUP(json) json_t *metadata = json_object();
-    CLEANUP(json) json_t *items = collect(call, &page, metadata);
+    CLEANUP(json) json_t *items = collect(call, &page, &source, metadata);
     reply_list(call, items, metadata);
 }
 

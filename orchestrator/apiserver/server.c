@@ -31,8 +31,10 @@ static void read_tokens(struct apiserver *server, FILE *file)
             continue;
         }
         json_t *groups = json_array();
-        for (char *group = strtok(rest, "\","); group != NULL; group = strtok(NULL, "\",")) {
-            json_array_append_new(groups, json_string(group));
+        for (char *group = strsep(&rest, "\","); group != NULL; group = strsep(&rest, "\",")) {
+            if (*group != '\0') {
+                json_array_append_new(groups, json_string(group));
+            }
         }
         json_object_set_new(server->tokens, token,
                             json_pack("{s:s, s:s, s:o}", "name", name, "uid",

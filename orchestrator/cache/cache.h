@@ -61,6 +61,11 @@ struct cache_cursor cache_list_after(const struct cache *cache, const char *stor
                                      const char *namespace, const char *key);
 bool cache_next(struct cache_cursor *cursor);
 
+/* The objects as they were at a revision of the past, sorted: the events since then are undone.
+ * *ret is a new list. ERR_CLOSED: too old, the events are gone. */
+MUST_USE int cache_list_at(const struct cache *cache, const char *storage, const char *namespace,
+                           uint64_t revision, json_t **ret);
+
 enum cache_event_type { CACHE_ADDED = 1, CACHE_MODIFIED, CACHE_DELETED };
 
 struct cache_event {

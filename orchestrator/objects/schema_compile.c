@@ -67,6 +67,14 @@ _Noreturn static void fail(const char *what, const char *which)
     exit(1);
 }
 
+static void append(char *text, size_t size, const char *more)
+{
+    size_t used = strlen(text);
+    if ((size_t)snprintf(text + used, size - used, "%s", more) >= size - used) {
+        fail("too many flags", text);
+    }
+}
+
 static const char *flag_constant(const char *word)
 {
     for (size_t i = 0; i < sizeof(flag_words) / sizeof(flag_words[0]); i++) {
@@ -100,8 +108,8 @@ static void add_type(char *words[], int count, char *about)
         if (constant == NULL) {
             fail("unknown word for a type", words[i]);
         }
-        strcat(type->flags, type->flags[0] == '\0' ? "" : " | ");
-        strcat(type->flags, constant);
+        append(type->flags, sizeof(type->flags), type->flags[0] == '\0' ? "" : " | ");
+        append(type->flags, sizeof(type->flags), constant);
     }
 }
 
@@ -131,7 +139,11 @@ static void read_line(char *line)
     }
     char *words[16];
     int count = 0;
-    for (char *word = strtok(line, " \n"); word != NULL; word = strtok(NULL, " \n")) {
+    char *rest = line;
+    for (char *word = strsep(&rest, " \n"); word != NULL; word = strsep(&rest, " \n")) {
+        if (*word == '\0') {
+            continue;
+        }
         if (count == 16) {
             fail("too many words", line);
         }
@@ -174,7 +186,9 @@ static void write_text(FILE *out, const char *text)
     fputc('"', out);
 }
 
-static void write_attribute(FILE *out, const char *word, char flags[])
+enum { FLAGS_SIZE = 256 };
+
+static void write_attribute(FILE *out, const char *word, char flags[FLAGS_SIZE])
 {
     static const struct {
         const char *prefix;
@@ -189,7 +203,7 @@ static void write_attribute(FILE *out, const char *word, char flags[])
             fprintf(out, ", .%s = ", members[i].member);
             write_text(out, word + size);
             if (i == 0) {
-                strcat(flags, " | SCHEMA_MERGE");
+                append(flags, FLAGS_SIZE, " | SCHEMA_MERGE");
             }
             return;
         }
@@ -198,13 +212,13 @@ static void write_attribute(FILE *out, const char *word, char flags[])
     if (constant == NULL) {
         fail("unknown attribute", word);
     }
-    strcat(flags, " | ");
-    strcat(flags, constant);
+    append(flags, FLAGS_SIZE, " | ");
+    append(flags, FLAGS_SIZE, constant);
 }
 
 static void write_field(FILE *out, const struct field *field)
 {
-    char flags[256] = "0";
+    char flags[FLAGS_SIZE] = "0";
     fprintf(out, "    {.name = \"%s\", .number = %s", field->name, field->number);
     int at = 0;
     if (strcmp(field->line[0], "list") == 0 || strcmp(field->line[0], "map") == 0) {

@@ -174,10 +174,12 @@ const char *duration_format_short(int64_t duration_ms, char text[DURATION_TEXT_S
 {
     int64_t seconds = duration_ms / 1000;
     if (seconds < -1) {
-        return memcpy(text, "<invalid>", sizeof "<invalid>");
+        (void)snprintf(text, DURATION_TEXT_SIZE, "<invalid>");
+        return text;
     }
     if (seconds <= 0) {
-        return memcpy(text, "0s", sizeof "0s");
+        (void)snprintf(text, DURATION_TEXT_SIZE, "0s");
+        return text;
     }
     const struct {
         int64_t below; /* seconds */

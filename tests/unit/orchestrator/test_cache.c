@@ -94,6 +94,30 @@ static void test_a_new_listing_removes_what_is_gone(void **state)
     cache_free(cache);
 }
 
+static void test_a_list_of_the_past_undoes_what_happened_since(void **state)
+{
+    (void)state;
+    struct cache *cache = cache_new(8);
+    cache_put(cache, "pods", "a", "x",
+              from_text("{'metadata':{'name':'x','namespace':'a','resourceVersion':'1'}}"), 1);
+    cache_put(cache, "pods", "a", "y",
+              from_text("{'metadata':{'name':'y','namespace':'a','resourceVersion':'2'}}"), 2);
+    cache_put(cache, "pods", "a", "x",
+              from_text("{'metadata':{'name':'x','namespace':'a','resourceVersion':'3'}}"), 3);
+    cache_remove(cache, "pods", "a", "y", 4);
+    cache_put(cache, "pods", "a", "w",
+              from_text("{'metadata':{'name':'w','namespace':'a','resourceVersion':'5'}}"), 5);
+    CLEANUP(json) json_t *list = NULL;
+    assert_int_equal(cache_list_at(cache, "pods", "a", 2, &list), 0);
+    assert_int_equal(json_array_size(list), 2);
+    assert_int_equal(object_revision(json_array_get(list, 0)), 1);
+    assert_string_equal(object_name(json_array_get(list, 1)), "y");
+    CLEANUP(json) json_t *none = NULL;
+    assert_int_equal(cache_list_at(cache, "pods", "b", 2, &none), 0);
+    assert_int_equal(json_array_size(none), 0);
+    cache_free(cache);
+}
+
 static void count_event(void *context, const char *storage, const struct cache_event *event)
 {
     assert_string_equal(storage, "pods");
@@ -120,6 +144,7 @@ int main(void)
         cmocka_unit_test(test_lists_are_sorted_and_stay_in_their_namespace),
         cmocka_unit_test(test_events_can_be_read_from_any_revision_that_is_kept),
         cmocka_unit_test(test_a_reader_that_falls_behind_is_told),
+        cmocka_unit_test(test_a_list_of_the_past_undoes_what_happened_since),
         cmocka_unit_test(test_a_new_listing_removes_what_is_gone),
         cmocka_unit_test(test_the_same_revision_twice_is_one_event),
     };
