@@ -194,8 +194,7 @@ void lessor_attach(struct lessor *lessor, int64_t id, struct bytes key)
     memcpy(item->key, key.data, key.size);
     if (lease->item_count == lease->item_capacity) {
         lease->item_capacity = lease->item_capacity == 0 ? 1 : lease->item_capacity * 2;
-        lease->items =
-            mem_reallocarray(lease->items, lease->item_capacity, sizeof(lease->items[0]));
+        lease->items = mem_reallocarray(lease->items, lease->item_capacity, sizeof(void *));
     }
     lease->items[lease->item_count++] = item;
     forget_order(lease);

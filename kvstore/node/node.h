@@ -141,6 +141,7 @@ struct node_options {
     uint32_t applied_gap_max;    /* committed and not applied; beyond it requests are refused */
     uint64_t catchup_entries;    /* kept for slow followers after a log compaction */
     uint64_t compact_entries;    /* entries between two log compactions */
+    uint64_t compact_bytes;      /* ... or bytes in memory; half of it stays; 0: 32 MiB */
     uint32_t store_interval_ms;  /* longest time that applied changes wait for the store; 0: 100 */
     uint64_t store_bytes_max;    /* ... or until so much waits; 0: 1 MiB */
     uint32_t max_learners;
@@ -178,6 +179,8 @@ void node_on_snapshot_sent(struct node *node, raft_time_ms now, raft_id peer, ra
 /* A stream to the peer was established, or lost. */
 void node_on_peer(struct node *node, raft_time_ms now, raft_id peer, bool is_connected);
 /* The log's disk is nearly full (writes are refused until it is not). */
+/* Hand what is applied to the store now, without waiting for more. */
+void node_store_now(struct node *node, raft_time_ms now);
 void node_set_disk_full(struct node *node, bool is_full);
 
 /* Do what is due. Call after a group of inputs and when node_deadline has come; true: call again

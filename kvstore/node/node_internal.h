@@ -177,6 +177,7 @@ struct node_waiter *node_waiter_find(struct node *node, uint64_t request_id);
 /* The waiter is answered (or nobody is there any more): forget it. */
 void node_waiter_free(struct node *node, struct node_waiter *waiter);
 void node_fail_lost_proposals(struct node *node);
+void node_fail_unknown_proposals(struct node *node);
 void node_expire_waiters(struct node *node);
 raft_time_ms node_waiters_deadline(const struct node *node);
 

@@ -104,6 +104,12 @@ void node_flush_reads(struct node *node)
     if (list_is_empty(&node->new_reads) || node->now < node->read_retry_at) {
         return;
     }
+    if (PLANTED(65) && !list_is_empty(&node->read_batches)) { /* with an older read point */
+        list_splice_back(
+            &container_of(node->read_batches.prev, struct node_read_batch, link)->reads,
+            &node->new_reads);
+        return;
+    }
     uint64_t token = node->next_read_token++;
     const struct raft_event event = {.type = RAFT_READ, .now = node->now, .read = {.token = token}};
     if (raft_step(node->raft, &event) != 0) {

@@ -103,6 +103,16 @@ bool core_is_staging(const struct core *core);
 typedef void core_defragment_done(void *data, int code, const char *text);
 MUST_USE int core_defragment(struct core *core, core_defragment_done *done, void *data);
 
+/* Everything applied by now is in the store, durably, when done(data) runs: for a snapshot that
+ * must not miss what was acknowledged. Embedded in the caller's object. */
+struct core_store_waiter {
+    struct list link;
+    uint64_t sequence; /* of the last batch it waits for; UINT64_MAX: not handed over yet */
+    void (*done)(struct core_store_waiter *waiter);
+};
+void core_store_all(struct core *core, struct core_store_waiter *waiter);
+void core_store_cancel(struct core_store_waiter *waiter);
+
 void core_wake(struct core *core); /* run soon: state changed outside a call */
 struct node *core_node(struct core *core);
 struct backend *core_backend(struct core *core);

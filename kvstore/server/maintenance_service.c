@@ -65,6 +65,8 @@ enum {
 };
 
 struct snapshot_call {
+    struct core_store_waiter waiter; /* until everything acknowledged is in the store */
+    struct service *service;
     struct grpc_call *call;
     struct backend_snapshot *view;
     struct kv_snapshot_writer *writer;
@@ -76,6 +78,7 @@ struct snapshot_call {
 
 static void snapshot_free(struct snapshot_call *snapshot)
 {
+    core_store_cancel(&snapshot->waiter);
     grpc_call_set_data(snapshot->call, NULL);
     kv_snapshot_writer_free(snapshot->writer);
     backend_snapshot_close(snapshot->view);
@@ -170,40 +173,50 @@ static void pump(struct snapshot_call *snapshot)
     }
 }
 
+static void start_snapshot(struct core_store_waiter *waiter)
+{
+    struct snapshot_call *snapshot = container_of(waiter, struct snapshot_call, waiter);
+    struct core *core = snapshot->service->core;
+    struct grpc_call *call = snapshot->call;
+    struct err err = {0};
+    if (backend_snapshot_open(core_backend(core), SNAPSHOT_AGE_MAX_MS, &snapshot->view, &err) !=
+        0) {
+        snapshot_free(snapshot);
+        service_finish(call, GRPC_UNAVAILABLE, err.text);
+        return;
+    }
+    snapshot->size_bytes = backend_snapshot_size_bytes(snapshot->view);
+    const struct kv_snapshot_header header = {.cluster_id = core_cluster_id(core),
+                                              .size_bytes = snapshot->size_bytes};
+    snapshot->writer = kv_snapshot_writer_new(snapshot->view, &header);
+    snapshot->hash = EVP_MD_CTX_new();
+    CHECK(snapshot->hash != NULL);
+    int ok = EVP_DigestInit_ex(snapshot->hash, EVP_sha256(), NULL);
+    CHECK(ok == 1);
+    log_info("sending database snapshot to a client", LOG_U64("size-bytes", snapshot->size_bytes));
+    pump(snapshot);
+}
+
 void maintenance_service_snapshot(struct grpc_call *call)
 {
     struct service *service = grpc_call_context(call);
-    struct backend_snapshot *view = NULL;
-    struct err err = {0};
     enum etcd_error error = auth_service_authorize(call, (struct bytes){NULL, 0});
     if (error != ETCD_OK) {
         service_fail(call, error);
         return;
     }
-    if (backend_snapshot_open(core_backend(service->core), SNAPSHOT_AGE_MAX_MS, &view, &err) != 0) {
-        service_finish(call, GRPC_UNAVAILABLE, err.text);
-        return;
-    }
     struct snapshot_call *snapshot = mem_zalloc(sizeof *snapshot);
+    snapshot->service = service;
     snapshot->call = call;
-    snapshot->view = view;
-    snapshot->size_bytes = backend_snapshot_size_bytes(view);
-    const struct kv_snapshot_header header = {.cluster_id = core_cluster_id(service->core),
-                                              .size_bytes = snapshot->size_bytes};
-    snapshot->writer = kv_snapshot_writer_new(view, &header);
-    snapshot->hash = EVP_MD_CTX_new();
-    CHECK(snapshot->hash != NULL);
-    int ok = EVP_DigestInit_ex(snapshot->hash, EVP_sha256(), NULL);
-    CHECK(ok == 1);
+    snapshot->waiter.done = start_snapshot;
     grpc_call_set_data(call, snapshot);
-    log_info("sending database snapshot to a client", LOG_U64("size-bytes", snapshot->size_bytes));
-    pump(snapshot);
+    core_store_all(service->core, &snapshot->waiter);
 }
 
 void maintenance_service_snapshot_writable(struct grpc_call *call)
 {
     struct snapshot_call *snapshot = grpc_call_data(call);
-    if (snapshot != NULL) {
+    if (snapshot != NULL && snapshot->writer != NULL) {
         pump(snapshot);
     }
 }

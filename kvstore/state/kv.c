@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "kvstore/state/kv_internal.h"
 #include "kvstore/watch/watch_feed.h"
+#include "kvstore/mvcc/planted.h"
 
 enum { QUOTA_DEFAULT_MIB = 2048 };
 
@@ -48,7 +49,7 @@ void kv_free(struct kv *kv)
     mem_free(kv);
 }
 
-static void look_at_size(struct kv *kv)
+void kv_look_at_size(struct kv *kv)
 {
     struct backend_stats stats;
     backend_stats(kv->options.backend, &stats);
@@ -78,7 +79,7 @@ int kv_restore(struct kv *kv, struct backend *backend, struct err *err)
     kv->applied = (struct kv_position){applied.index, applied.term};
     kv->stored = kv->applied;
     kv->taken_count = 0;
-    look_at_size(kv);
+    kv_look_at_size(kv);
     watch_hub_replaced(kv->hub, old_revision);
     return 0;
 }
@@ -169,6 +170,9 @@ struct backend_batch *kv_take_batch(struct kv *kv, uint64_t *ret_sequence)
     }
     backend_batch_set_applied(batch,
                               (struct backend_position){kv->applied.index, kv->applied.term});
+    if (PLANTED(36)) { /* the applied index follows in a later transaction */
+        backend_batch_set_applied(batch, backend_applied(kv->options.backend));
+    }
     kv->taken[kv->taken_count].sequence = *ret_sequence;
     kv->taken[kv->taken_count].position = kv->applied;
     kv->taken_count += 1;
@@ -194,7 +198,7 @@ int kv_on_stored(struct kv *kv, uint64_t sequence, struct err *err)
     }
     kv->taken_count -= done;
     memmove(kv->taken, kv->taken + done, kv->taken_count * sizeof kv->taken[0]);
-    look_at_size(kv);
+    kv_look_at_size(kv);
     return 0;
 }
 

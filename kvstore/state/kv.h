@@ -218,6 +218,8 @@ uint64_t kv_unstored_bytes(const struct kv *kv);
 /* The batch with this sequence, and all before it, are committed: renews the backend's view and
  * lets their copies in memory go. 0 or the backend's error (stop then). */
 MUST_USE int kv_on_stored(struct kv *kv, uint64_t sequence, struct err *err);
+/* The backend's size has changed by itself (it was defragmented): the quota counts from it. */
+void kv_look_at_size(struct kv *kv);
 /* The position that is stored: the write-ahead log may be cut below it. */
 struct kv_position kv_stored(const struct kv *kv);
 
