@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/pb.h"
 #include "kvstore/server/config.h"
@@ -14,7 +15,8 @@
 
 enum { TOKEN_LETTERS = 16, AUTHENTICATE_TRIES = 8, NAME_SIZE_MAX = 4096 };
 
-void auth_service_init(struct service *service, uv_loop_t *loop, const struct config *config)
+int auth_service_init(struct service *service, uv_loop_t *loop, const struct config *config,
+                      struct err *err)
 {
     struct auth_service *auth = &service->auth;
     *auth = (struct auth_service){.loop = loop,
@@ -24,11 +26,20 @@ void auth_service_init(struct service *service, uv_loop_t *loop, const struct co
     password_cache_init(auth->cache);
     auth_set_token_ttl(kv_auth(node_kv(core_node(service->core))),
                        (uint64_t)config->auth_token_ttl_s * 1000);
+    if (strcmp(config->auth_token, "simple") == 0 || config->auth_token[0] == 0) {
+        return 0;
+    }
+    if (strncmp(config->auth_token, "jwt", 3) != 0) {
+        return err_set(err, ERR_INVALID, "--auth-token is neither simple nor jwt");
+    }
+    return jwt_new(config->auth_token, &auth->jwt, err);
 }
 
 void auth_service_deinit(struct service *service)
 {
     CHECK(service->auth.open_jobs == 0);
+    jwt_free(service->auth.jwt);
+    arena_deinit(&service->auth.arena);
     mem_free(service->auth.cache);
 }
 
@@ -68,6 +79,13 @@ enum etcd_error auth_service_identify(struct grpc_call *call, struct auth_caller
         return ETCD_OK;
     }
     struct bytes token = find_token(call);
+    if (token.size > 0 && service->auth.jwt != NULL) {
+        arena_reset(&service->auth.arena);
+        int code =
+            jwt_verify(service->auth.jwt, token, clock_realtime_ms() / 1000, &service->auth.arena,
+                       &ret_caller->username, &ret_caller->auth_revision);
+        return code == 0 ? ETCD_OK : ETCD_INVALID_TOKEN;
+    }
     if (token.size > 0) {
         ret_caller->username = auth_token_user(auth, token, core_now(service->core));
         return ret_caller->username.size > 0 ? ETCD_OK : ETCD_INVALID_TOKEN;
@@ -167,6 +185,30 @@ static struct auth_call *auth_call_new(struct grpc_call *call, enum node_method 
 
 static void check(struct auth_call *auth_call);
 
+/* With JWT the token is added to what the entry answered: its header. */
+static void answer(struct auth_call *auth_call, struct bytes body)
+{
+    const struct jwt *jwt = auth_call->service->auth.jwt;
+    if (jwt == NULL || auth_call->method != NODE_AUTHENTICATE) {
+        service_send(auth_call->call, body);
+        service_finish(auth_call->call, GRPC_OK, NULL);
+        return;
+    }
+    CLEANUP(buf) struct buf token = BUF_INIT;
+    CLEANUP(buf) struct buf response = BUF_INIT;
+    int code = jwt_sign(jwt, buf_bytes(&auth_call->name), auth_call->auth_revision,
+                        clock_realtime_ms() / 1000, &token);
+    if (code != 0) {
+        service_finish(auth_call->call, GRPC_UNKNOWN,
+                       "auth: token signing attempted with verify-only key");
+        return;
+    }
+    buf_append_bytes(&response, body);
+    pb_put_bytes(&response, 2, buf_bytes(&token));
+    service_send(auth_call->call, buf_bytes(&response));
+    service_finish(auth_call->call, GRPC_OK, NULL);
+}
+
 static void on_reply(struct core_call *core_call, const struct node_reply *reply)
 {
     struct auth_call *auth_call = container_of(core_call, struct auth_call, core_call);
@@ -181,8 +223,7 @@ static void on_reply(struct core_call *core_call, const struct node_reply *reply
         return;
     }
     if (grpc_call_is_open(auth_call->call)) {
-        service_send(auth_call->call, reply->body);
-        service_finish(auth_call->call, GRPC_OK, NULL);
+        answer(auth_call, reply->body);
     }
     auth_call_free(auth_call);
 }
@@ -219,7 +260,9 @@ static void append_token(struct buf *out)
 static void propose_authenticate(struct auth_call *auth_call)
 {
     struct buf token = BUF_INIT;
-    append_token(&token);
+    if (auth_call->service->auth.jwt == NULL) {
+        append_token(&token);
+    } /* else every member can verify what this one signs: the log keeps no token */
     buf_clear(&auth_call->body);
     pb_put_bytes(&auth_call->body, 1, buf_bytes(&auth_call->name));
     pb_put_bytes(&auth_call->body, 3, buf_bytes(&token));
@@ -322,8 +365,8 @@ static bool wants_no_password(const struct auth_call *auth_call)
 static void start_user(struct grpc_call *call, enum node_method method, struct bytes body)
 {
     struct auth_caller caller;
-    enum etcd_error error = auth_service_identify(call, &caller);
-    error = error != ETCD_OK ? error : auth_service_authorize(call, body);
+    enum etcd_error error = auth_service_authorize(call, body);
+    error = error != ETCD_OK ? error : auth_service_identify(call, &caller);
     if (error != ETCD_OK) {
         service_fail(call, error);
         return;

@@ -8,6 +8,7 @@
 #include <uv.h>
 
 #include "kvstore/auth/authorize.h"
+#include "kvstore/server/jwt.h"
 #include "kvstore/server/password.h"
 
 struct config;
@@ -20,15 +21,19 @@ struct auth_service {
     bool trusts_certificates; /* --client-cert-auth */
     uint32_t open_jobs;       /* on worker threads */
     struct password_cache *cache;
+    struct jwt *jwt;    /* NULL: simple tokens */
+    struct arena arena; /* of the token looked at last */
 };
 
-void auth_service_init(struct service *service, uv_loop_t *loop, const struct config *config);
+/* ERR_INVALID or ERR_IO: --auth-token names keys that cannot be used. */
+MUST_USE int auth_service_init(struct service *service, uv_loop_t *loop,
+                               const struct config *config, struct err *err);
 void auth_service_deinit(struct service *service);
 /* Run the loop until no job is on a worker thread; before connections are freed. */
 void auth_service_drain(struct service *service);
 
 /* Who makes the call: ETCD_OK, or ETCD_INVALID_TOKEN. The name is borrowed until the next entry is
- * applied. With auth off nobody is anybody. */
+ * applied or the next call is identified. With auth off nobody is anybody. */
 enum etcd_error auth_service_identify(struct grpc_call *call, struct auth_caller *ret_caller);
 /* Is the call with this body allowed? For what does not go through the node. */
 enum etcd_error auth_service_authorize(struct grpc_call *call, struct bytes body);

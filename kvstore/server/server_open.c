@@ -206,7 +206,6 @@ static void make_services(struct server *server)
     const struct config *config = server->config;
     struct timers *timers = wire_loop_timers(server->wire);
     service_init(&server->service, server->core, server->metrics);
-    auth_service_init(&server->service, server->loop, config);
     server->peer_service =
         (struct peer_service){.core = server->core, .registry = core_registry(server->core)};
     list_init(&server->peer_service.streams);
@@ -294,6 +293,10 @@ int server_open(struct server *server, struct config *config, uv_loop_t *loop, i
         return code;
     }
     make_services(server);
+    code = auth_service_init(&server->service, loop, config, err);
+    if (code != 0) {
+        return code;
+    }
     make_peers(server);
     server_update_peers(server);
     set_static_metrics(server);

@@ -113,8 +113,40 @@ def test_disabling_opens_the_store(ends):
     assert lines(etcdctl(ends, "user", "list")) == ["root"]
 
 
+def make_key(directory, method):
+    private, public = directory / "jwt.key", directory / "jwt.pub"
+    if method == "HS256":
+        private.write_bytes(b"a shared secret of some length")
+        return f"priv-key={private}"
+    kind = ["RSA", "-pkeyopt", "rsa_keygen_bits:2048"] if method == "RS256" else ["EC", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    subprocess.run(["openssl", "genpkey", "-algorithm", *kind, "-out", str(private)], check=True, capture_output=True)
+    subprocess.run(["openssl", "pkey", "-in", str(private), "-pubout", "-out", str(public)], check=True, capture_output=True)
+    return f"priv-key={private},pub-key={public}"
+
+
+def test_signed_tokens(method):
+    with Cluster(size=1, extra=["--bcrypt-cost=4"]) as cluster:
+        keys = make_key(cluster.directory, method)
+        cluster.extra.append(f"--auth-token=jwt,sign-method={method},{keys},ttl=1m")
+        cluster.start()
+        cluster.wait_leader()
+        ends = cluster.endpoints
+        etcdctl(ends, "user", "add", "root:root-pass-phrase")
+        etcdctl(ends, "user", "add", "alice:alice-pass-phrase")
+        etcdctl(ends, "role", "add", "reader")
+        etcdctl(ends, "role", "grant-permission", "reader", "read", "k")
+        etcdctl(ends, "user", "grant-role", "alice", "reader")
+        etcdctl(ends, "put", "k", "v")
+        etcdctl(ends, "auth", "enable")
+        assert lines(etcdctl(ends, ALICE, "get", "k")) == ["k", "v"]
+        refused(etcdctl(ends, ALICE, "put", "k", "w", check=False), "permission denied")
+        assert lines(etcdctl(ends, ROOT, "put", "k", "w")) == ["OK"]
+        assert lines(kvctl(ends, ALICE, "get", "k")) == ["k", "w"]
+
+
 def main():
     require("etcdctl")
+    require("openssl")
     with Cluster(extra=["--bcrypt-cost=4"]) as cluster:
         cluster.start()
         cluster.wait_leader()
@@ -127,6 +159,9 @@ def main():
             start = time.monotonic()
             test(*arguments)
             print(f"{test.__name__}: ok ({time.monotonic() - start:.1f} s)")
+    for method in ("RS256", "ES256", "HS256"):
+        test_signed_tokens(method)
+        print(f"test_signed_tokens {method}: ok")
 
 
 if __name__ == "__main__":
