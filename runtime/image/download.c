@@ -22,6 +22,7 @@ struct transfer {
     struct hash *hash;
     int64_t size; /* bytes in the file, all hashed */
     bool is_first_chunk;
+    bool is_resumed; /* what was there before may be damaged */
     bool is_too_large;
     unsigned tries;
 };
@@ -79,6 +80,7 @@ static int open_partial(struct download *download, struct transfer *transfer)
         }
     }
     transfer->size = about.st_size;
+    transfer->is_resumed = transfer->size > 0;
     transfer->hash = hash_new();
     if (transfer->size > transfer->blob->size) {
         return restart(transfer);
@@ -86,12 +88,20 @@ static int open_partial(struct download *download, struct transfer *transfer)
     return hash_existing(transfer, download->err);
 }
 
+static int add_to_multi(struct download *download, struct transfer *transfer);
+
+/* 1: what an earlier pull had left was damaged, and all of it is fetched anew. */
 static int finish_file(struct download *download, struct transfer *transfer)
 {
     char digest[REFERENCE_DIGEST_MAX + 1];
     const struct descriptor *blob = transfer->blob;
     hash_finish(transfer->hash, digest);
     if (transfer->size != blob->size || strcmp(digest, blob->digest) != 0) {
+        if (transfer->is_resumed && restart(transfer) == 0) {
+            transfer->is_resumed = false;
+            int again = add_to_multi(download, transfer);
+            return again == 0 ? 1 : again;
+        }
         (void)unlinkat(download->store->ingest_fd, transfer->partial, 0);
         return err_set(download->err, ERR_CORRUPT,
                        "blob %s: the registry sent %lld bytes with the digest %s", blob->digest,
@@ -217,6 +227,11 @@ static int complete(struct download *download, struct transfer *transfer, CURLco
     curl_easy_getinfo(transfer->curl, CURLINFO_RESPONSE_CODE, &status);
     curl_multi_remove_handle(download->multi, transfer->curl);
     if (transfer->is_too_large) {
+        if (transfer->is_resumed && restart(transfer) == 0) {
+            transfer->is_resumed = false;
+            int again = add_to_multi(download, transfer);
+            return again == 0 ? 1 : again;
+        }
         (void)unlinkat(download->store->ingest_fd, transfer->partial, 0);
         return err_set(download->err, ERR_CORRUPT,
                        "blob %s: the registry sent more than %lld bytes", transfer->blob->digest,

@@ -235,6 +235,9 @@ registries() {
     k rmi localhost:21200/team/bb:1 >/dev/null
     head -c 300000 "$work/blob" >"$work/root/oci/ingest/$blob.partial"
     equal "an interrupted pull is continued" "$id" "$(k pull -q localhost:21200/team/bb:1 >/dev/null; k images -q localhost:21200/team/bb)"
+    k rmi localhost:21200/team/bb:1 >/dev/null
+    head -c 300000 /dev/zero >"$work/root/oci/ingest/$blob.partial"
+    equal "a damaged partial file is fetched anew" "$id" "$(k pull -q localhost:21200/team/bb:1 >/dev/null; k images -q localhost:21200/team/bb)"
     grep -q '" 206 ' "$work/registry.log" && echo "ok: with a range request" || fail "no range request was made"
     k rmi localhost:21200/team/bb:1 >/dev/null
     file=$(find "$work/registry" -path "*$blob*" -name data)
