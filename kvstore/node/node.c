@@ -370,7 +370,7 @@ static void watch_role(struct node *node)
     node->leader = leader;
     node->term = term;
     kv_set_term(node->kv, term);
-    if (role != RAFT_LEADER && node->is_lessor_primary && !PLANTED(69)) {
+    if (role != RAFT_LEADER && node->is_lessor_primary) {
         lessor_demote(kv_lessor(node->kv));
         node->is_lessor_primary = false;
     }
