@@ -54,6 +54,8 @@ struct connection *connection_new(const struct connection_options *options, stru
     struct timers *timers = options->http.timers;
     timers_set(timers, &connection->handshake,
                timers->now_ms + options->http.limits.handshake_timeout_ms);
+    connection->options.plaintext_too =
+        options->plaintext_too && options->tls != NULL && options->http.role == HTTP_SERVER;
     connection->options.tls = NULL;
     if (options->tls != NULL) {
         connection->options.tls = tls_context_ref(options->tls);
@@ -169,8 +171,24 @@ static void tell_established(struct connection *connection)
     }
 }
 
+/* Every TLS connection begins with a handshake record (RFC 8446, 5.1), no request of HTTP does. */
+static void sniff_tls(struct connection *connection, struct bytes input)
+{
+    enum { RECORD_HANDSHAKE = 22 };
+    if (!connection->options.plaintext_too || input.size == 0) {
+        return;
+    }
+    connection->options.plaintext_too = false;
+    if (input.data[0] != RECORD_HANDSHAKE) {
+        tls_session_free(connection->tls);
+        connection->tls = NULL;
+        connection->peer.is_tls = false;
+    }
+}
+
 int connection_receive(struct connection *connection, struct bytes input, struct err *err)
 {
+    sniff_tls(connection, input);
     int rv = connection->tls != NULL ? receive_tls(connection, input, err)
                                      : receive_plain(connection, input, err);
     if (rv == 0) {

@@ -13,6 +13,7 @@ struct connection_options {
     struct http_session_options http; /* peer is not used: see address */
     struct tls_context *tls;          /* NULL: plaintext; a reference is taken */
     const char *tls_name;             /* client: see tls_session_new */
+    bool plaintext_too;               /* server: without TLS, too, told apart by the first byte */
     const char *address;              /* of the peer, for http_peer; copied */
     /* Client: TLS and the peer's SETTINGS are done, requests flow. May be NULL. */
     void (*on_established)(void *context);

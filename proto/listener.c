@@ -125,6 +125,7 @@ static void begin(struct listener *listener, struct transport *transport)
                  .on_dead = on_dead,
                  .context = transport},
         .tls = listener->options.tls,
+        .plaintext_too = listener->options.plaintext_too,
         .address = address,
     };
     struct err err = {0};

@@ -26,6 +26,7 @@ struct listener_options {
     uint16_t port; /* 0: the system chooses, see listener_port */
     const char *unix_path;
     struct tls_context *tls; /* NULL: plaintext. A reference is taken */
+    bool plaintext_too;      /* with tls: serve both on this port */
     /* on_headers of this handler sees every request first; x->data is handler_data. */
     const struct http_handler *handler;
     void *handler_data;

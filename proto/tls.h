@@ -2,7 +2,9 @@
  * OpenSSL's own for certificate validity.
  *
  * TLS 1.2 (AEAD suites only) and 1.3; no renegotiation, no compression, no session resumption, so a
- * revoked certificate is out at the next connection. ALPN offers and accepts h2 and http/1.1. */
+ * revoked certificate is out at the next connection. ALPN offers and accepts h2 and http/1.1.
+ *
+ * A context and its sessions belong to one thread: each loop has a context of its own. */
 #ifndef PROTO_TLS_H
 #define PROTO_TLS_H
 
@@ -22,7 +24,7 @@ struct tls_options {
     const char *certificate_file; /* a chain; a server must have one */
     const char *key_file;
     const char *ca_file; /* whom to trust; NULL: a client uses the system's, a server asks nobody */
-    const char *crl_file;     /* revoked certificates are refused; NULL: none */
+    const char *crl_file;     /* PEM or DER; revoked certificates are refused; NULL: none */
     bool require_certificate; /* server: client certificates must verify against ca_file */
     bool skip_verify;         /* client: any server certificate will do */
     const char *server_name;  /* client: name or address to verify and send as SNI, NULL: the

@@ -232,6 +232,13 @@ static int fail(struct tls_session *session, struct err *err)
         return err_set(err, ERR_DENIED, "tls: certificate refused: %s",
                        X509_verify_cert_error_string(verdict));
     }
+    if (ERR_GET_REASON(code) >= SSL_AD_REASON_OFFSET) {
+        /* The other side refused: the words of Go's crypto/tls, which people search logs for. */
+        const char *words = tls_error_text(reason, sizeof reason);
+        const char *alert = strstr(words, "alert ");
+        return err_set(err, ERR_PROTOCOL, "remote error: tls: %s",
+                       alert == NULL ? words : alert + strlen("alert "));
+    }
     int which =
         ERR_GET_REASON(code) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE ? ERR_DENIED : ERR_PROTOCOL;
     return err_set(err, which, "tls: %s%s", session->is_established ? "" : "handshake failed: ",

@@ -128,6 +128,7 @@ MUST_USE int raft_membership_check_proposal(const struct raft *raft,
 void raft_membership_on_appended(struct raft *raft, const struct raft_entry *entry);
 void raft_membership_on_truncated(struct raft *raft);
 bool raft_membership_may_campaign(const struct raft *raft);
+raft_index raft_membership_lone_commit(const struct raft *raft, raft_index own);
 void raft_membership_sync_peers(struct raft *raft);
 void raft_membership_forget_leaving(struct raft *raft);
 void raft_membership_on_committed(struct raft *raft);

@@ -79,6 +79,29 @@ bool raft_membership_may_campaign(const struct raft *raft)
     return raft_members_has_voter(&before, raft->options.id);
 }
 
+/* A leader that was the only voter commits, alone, the entry that gives it a second one: what it
+ * has durable is a majority of the old set, and it is needed for every majority of the new one, so
+ * that nobody can be elected without that entry. Else a cluster of one could not grow: the second
+ * server learns of its place only after the commit (etcd: "member add", then start). 0: does not
+ * apply. */
+raft_index raft_membership_lone_commit(const struct raft *raft, raft_index own)
+{
+    if (raft->config_index <= raft->commit) {
+        return 0;
+    }
+    raft_index found = 0;
+    struct raft_members before = find_members(raft, raft->config_index - 1, &found);
+    for (uint32_t i = 0; i < before.count; i++) {
+        if (before.member[i].voter && before.member[i].id != raft->options.id) {
+            return 0;
+        }
+    }
+    if (!raft_members_has_voter(&before, raft->options.id) || !raft_is_voter(raft)) {
+        return 0;
+    }
+    return own < raft->config_index ? own : raft->config_index;
+}
+
 struct raft_members raft_members_at(const struct raft *raft, raft_index index)
 {
     CHECK(index >= raft->log.base.index && index <= raft_log_last_index(&raft->log));

@@ -49,6 +49,8 @@ void raft_replication_advance_commit(struct raft *raft)
     CHECK(raft->role == RAFT_LEADER);
     raft_index own = PLANTED(4) ? raft_log_last_index(&raft->log) : raft->stable;
     raft_index reached = raft_replication_quorum(raft, RAFT_PEER_MATCH, own);
+    raft_index lone = raft_membership_lone_commit(raft, own);
+    reached = reached < lone ? lone : reached;
     raft_term term = 0;
     if (reached <= raft->commit || !raft_log_find_term(&raft->log, reached, &term)) {
         return;

@@ -341,6 +341,16 @@ void kv_error_append_text(struct buf *out, enum grpc_status status, const char *
 
 /* The beginning of the client. */
 
+/* As grpc-go: servers take more frequent pings for an attack (etcd grants one in 5 s) and close the
+ * connection. */
+enum { KEEPALIVE_MIN_MS = 10000 };
+
+static uint32_t keepalive_time_ms(const struct kv_client_options *options)
+{
+    uint32_t wanted_ms = options->keepalive_time_ms;
+    return wanted_ms != 0 && wanted_ms < KEEPALIVE_MIN_MS ? KEEPALIVE_MIN_MS : wanted_ms;
+}
+
 static int make_tls(struct kv_client *client, const struct kv_client_options *options,
                     bool is_wanted, struct err *err)
 {
@@ -375,7 +385,7 @@ static void make_channel(struct kv_client *client, const struct kv_client_option
         .unix_path = address->unix_path[0] != '\0' ? address->unix_path : NULL,
         .user_agent = "coracle-kv-client",
         .tls = with_tls ? client->tls : NULL,
-        .limits = {.keepalive_time_ms = options->keepalive_time_ms,
+        .limits = {.keepalive_time_ms = keepalive_time_ms(options),
                    .keepalive_timeout_ms = options->keepalive_timeout_ms},
         .connect_timeout_ms = options->dial_timeout_ms,
         .seed = prng_split(&client->prng),

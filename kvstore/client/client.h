@@ -40,7 +40,7 @@ struct kv_client_options {
     const char *password;
     const char *token;          /* instead of user and password: a JWT made elsewhere */
     uint32_t dial_timeout_ms;   /* a call that finds no endpoint fails after this; 0: never */
-    uint32_t keepalive_time_ms; /* ping a quiet connection after this; 0: never */
+    uint32_t keepalive_time_ms; /* ping a quiet connection after this, 10 s at least; 0: never */
     uint32_t keepalive_timeout_ms;
     size_t receive_bytes_max; /* of one message; 0: 2 GiB */
     uint64_t seed;            /* of jitter; clients must not share one */

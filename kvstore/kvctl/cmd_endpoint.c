@@ -22,6 +22,47 @@ static int ask_endpoint(struct invocation *inv, const char *endpoint,
     return code;
 }
 
+/* A connection to each endpoint, so that the slow ones are waited for together. */
+struct endpoint_group {
+    const char *const *endpoints;
+    size_t count;
+    struct kv_client **clients;
+    struct answer *answers; /* of the last question */
+};
+
+static void close_group(struct invocation *inv, struct endpoint_group *group)
+{
+    for (size_t i = 0; i < group->count; i++) {
+        if (group->clients[i] != NULL) {
+            session_close_client(inv, group->clients[i]);
+        }
+        answer_deinit(&group->answers[i]);
+    }
+}
+
+static int open_group(struct invocation *inv, struct endpoint_group *group)
+{
+    *group = (struct endpoint_group){.count = 0};
+    int code = session_endpoints(inv, &group->endpoints, &group->count);
+    if (code != EXIT_CODE_OK) {
+        group->count = 0;
+        return code;
+    }
+    group->clients = arena_zalloc(inv->arena, (group->count + 1) * sizeof *group->clients);
+    group->answers = arena_zalloc(inv->arena, (group->count + 1) * sizeof *group->answers);
+    for (size_t i = 0; code == EXIT_CODE_OK && i < group->count; i++) {
+        code = session_new_client(inv, group->endpoints[i], &group->clients[i]);
+    }
+    return code;
+}
+
+static void ask_group(struct invocation *inv, struct endpoint_group *group,
+                      const struct kv_method *method, const ProtobufCMessage *request)
+{
+    session_ask_all(inv, group->clients, group->count, method, request, SESSION_COMMAND_TIMEOUT,
+                    group->answers);
+}
+
 static const char *took_text(struct invocation *inv, uint64_t took_ns)
 {
     CLEANUP(buf) struct buf text = BUF_INIT;
@@ -54,55 +95,58 @@ static const char *alarm_text(struct invocation *inv, const Etcdserverpb__AlarmR
 }
 
 /* A linearizable read of any key: it is answered only if the member sees a majority. */
-static void ask_health(struct invocation *inv, struct kv_client *client,
-                       struct endpoint_health *health)
+static void ask_health(struct invocation *inv, struct endpoint_group *group,
+                       struct endpoint_health *list)
 {
     Etcdserverpb__RangeRequest range = ETCDSERVERPB__RANGE_REQUEST__INIT;
     uint8_t key[] = "health";
     range.key = (ProtobufCBinaryData){sizeof key - 1, key};
-    CLEANUP(answer) struct answer read = {0};
-    session_ask(inv, client, &kv_range, &range.base, SESSION_COMMAND_TIMEOUT, &read);
-    health->took = took_text(inv, read.took_ns);
-    /* To be told that one may not read it takes the same majority. */
-    if (read.status != GRPC_OK && read.status != GRPC_PERMISSION_DENIED) {
-        health->error = arena_strdup(inv->arena, read.text);
-        return;
+    ask_group(inv, group, &kv_range, &range.base);
+    for (size_t i = 0; i < group->count; i++) {
+        struct answer *answer = &group->answers[i];
+        list[i] = (struct endpoint_health){.endpoint = group->endpoints[i], .error = ""};
+        list[i].took = took_text(inv, answer->took_ns);
+        /* To be told that one may not read it takes the same majority. */
+        if (answer->status != GRPC_OK && answer->status != GRPC_PERMISSION_DENIED) {
+            list[i].error = arena_strdup(inv->arena, answer->text);
+        }
+        answer_deinit(answer);
     }
     Etcdserverpb__AlarmRequest alarms = ETCDSERVERPB__ALARM_REQUEST__INIT;
-    CLEANUP(answer) struct answer list = {0};
-    session_ask(inv, client, &kv_alarm, &alarms.base, SESSION_COMMAND_TIMEOUT, &list);
-    const char *active =
-        list.status == GRPC_OK ? alarm_text(inv, list.message) : "Unable to fetch the alarm list";
-    health->error = active != NULL ? active : "";
-    health->is_healthy = active == NULL;
+    for (size_t i = 0; i < group->count; i++) {
+        group->answers[i] = (struct answer){.status = GRPC_UNKNOWN};
+        if (*list[i].error != '\0') {
+            continue;
+        }
+        session_ask(inv, group->clients[i], &kv_alarm, &alarms.base, SESSION_COMMAND_TIMEOUT,
+                    &group->answers[i]);
+        const char *active = group->answers[i].status == GRPC_OK
+                                 ? alarm_text(inv, group->answers[i].message)
+                                 : "Unable to fetch the alarm list";
+        list[i].error = active != NULL ? active : "";
+        list[i].is_healthy = active == NULL;
+    }
 }
 
 static int run_health(struct invocation *inv)
 {
-    const char *const *endpoints;
-    size_t count;
-    int code = session_endpoints(inv, &endpoints, &count);
-    if (code != EXIT_CODE_OK) {
-        return code;
-    }
-    struct endpoint_health *list = arena_zalloc(inv->arena, (count + 1) * sizeof *list);
+    struct endpoint_group group;
+    int code = open_group(inv, &group);
     bool all_healthy = true;
-    for (size_t i = 0; i < count; i++) {
-        list[i] = (struct endpoint_health){.endpoint = endpoints[i], .took = "", .error = ""};
-        struct kv_client *client;
-        code = session_new_client(inv, endpoints[i], &client);
-        if (code != EXIT_CODE_OK) {
-            return code;
+    if (code == EXIT_CODE_OK) {
+        struct endpoint_health *list = arena_zalloc(inv->arena, (group.count + 1) * sizeof *list);
+        ask_health(inv, &group, list);
+        for (size_t i = 0; i < group.count; i++) {
+            all_healthy &= list[i].is_healthy;
         }
-        ask_health(inv, client, &list[i]);
-        session_close_client(inv, client);
-        all_healthy &= list[i].is_healthy;
+        struct err err;
+        CLEANUP(buf) struct buf problems = BUF_INIT;
+        int result =
+            print_endpoint_health(&inv->session->printer, list, group.count, &problems, &err);
+        code = session_show(inv, result, &err);
+        (void)fputs(buf_text(&problems), stderr);
     }
-    struct err err;
-    CLEANUP(buf) struct buf problems = BUF_INIT;
-    int result = print_endpoint_health(&inv->session->printer, list, count, &problems, &err);
-    code = session_show(inv, result, &err);
-    (void)fputs(buf_text(&problems), stderr);
+    close_group(inv, &group);
     if (code == EXIT_CODE_OK && !all_healthy) {
         return command_fail(EXIT_CODE_ERROR, "unhealthy cluster");
     }
@@ -111,70 +155,60 @@ static int run_health(struct invocation *inv)
 
 static int run_status(struct invocation *inv)
 {
-    const char *const *endpoints;
-    size_t count;
-    int code = session_endpoints(inv, &endpoints, &count);
-    if (code != EXIT_CODE_OK) {
-        return code;
-    }
-    struct endpoint_status *list = arena_zalloc(inv->arena, (count + 1) * sizeof *list);
-    struct answer *answers = arena_zalloc(inv->arena, (count + 1) * sizeof *answers);
-    size_t found = 0;
-    for (size_t i = 0; i < count && code == EXIT_CODE_OK; i++) {
-        Etcdserverpb__StatusRequest request = ETCDSERVERPB__STATUS_REQUEST__INIT;
-        code = ask_endpoint(inv, endpoints[i], &kv_status, &request.base, &answers[i]);
-        if (answers[i].status == GRPC_OK && code == EXIT_CODE_OK) {
-            list[found++] = (struct endpoint_status){endpoints[i], answers[i].message};
-        } else if (code == EXIT_CODE_OK) {
-            fprintf(stderr, "Failed to get the status of endpoint %s (%s)\n", endpoints[i],
-                    answers[i].text);
-        }
-    }
+    struct endpoint_group group;
+    const Etcdserverpb__StatusRequest request = ETCDSERVERPB__STATUS_REQUEST__INIT;
+    int code = open_group(inv, &group);
     if (code == EXIT_CODE_OK) {
+        struct endpoint_status *list = arena_zalloc(inv->arena, (group.count + 1) * sizeof *list);
+        size_t found = 0;
+        ask_group(inv, &group, &kv_status, &request.base);
+        for (size_t i = 0; i < group.count; i++) {
+            const struct answer *answer = &group.answers[i];
+            if (answer->status == GRPC_OK) {
+                list[found++] = (struct endpoint_status){group.endpoints[i], answer->message};
+            } else {
+                fprintf(stderr, "Failed to get the status of endpoint %s (%s)\n",
+                        group.endpoints[i], answer->text);
+            }
+        }
         struct err err;
         int result = print_endpoint_status(&inv->session->printer, list, found, &err);
         code = session_show(inv, result, &err);
+        code = code == EXIT_CODE_OK && found < group.count ? EXIT_CODE_ERROR : code;
     }
-    for (size_t i = 0; i < count; i++) {
-        answer_deinit(&answers[i]);
-    }
-    return code == EXIT_CODE_OK && found < count ? EXIT_CODE_ERROR : code;
+    close_group(inv, &group);
+    return code;
 }
 
 static int run_hashkv(struct invocation *inv)
 {
-    const char *const *endpoints;
-    size_t count;
-    int code = session_endpoints(inv, &endpoints, &count);
-    if (code != EXIT_CODE_OK) {
-        return code;
-    }
-    struct endpoint_hash *list = arena_zalloc(inv->arena, (count + 1) * sizeof *list);
-    struct answer *answers = arena_zalloc(inv->arena, (count + 1) * sizeof *answers);
-    size_t found = 0;
-    const char *failure = NULL;
-    for (size_t i = 0; i < count && code == EXIT_CODE_OK; i++) {
-        Etcdserverpb__HashKVRequest request = ETCDSERVERPB__HASH_KVREQUEST__INIT;
-        request.revision = flag_number(&inv->flags, "rev");
-        code = ask_endpoint(inv, endpoints[i], &kv_hash_kv, &request.base, &answers[i]);
-        if (answers[i].status == GRPC_OK && code == EXIT_CODE_OK) {
-            list[found++] = (struct endpoint_hash){endpoints[i], answers[i].message};
-        } else if (code == EXIT_CODE_OK) {
-            failure = answers[i].text;
-            fprintf(stderr, "Failed to get the hash of endpoint %s (%s)\n", endpoints[i], failure);
-        }
-    }
+    struct endpoint_group group;
+    Etcdserverpb__HashKVRequest request = ETCDSERVERPB__HASH_KVREQUEST__INIT;
+    request.revision = flag_number(&inv->flags, "rev");
+    int code = open_group(inv, &group);
     if (code == EXIT_CODE_OK) {
+        struct endpoint_hash *list = arena_zalloc(inv->arena, (group.count + 1) * sizeof *list);
+        size_t found = 0;
+        const char *failure = NULL;
+        ask_group(inv, &group, &kv_hash_kv, &request.base);
+        for (size_t i = 0; i < group.count; i++) {
+            const struct answer *answer = &group.answers[i];
+            if (answer->status == GRPC_OK) {
+                list[found++] = (struct endpoint_hash){group.endpoints[i], answer->message};
+            } else {
+                failure = answer->text;
+                fprintf(stderr, "Failed to get the hash of endpoint %s (%s)\n", group.endpoints[i],
+                        failure);
+            }
+        }
         struct err err;
         int result = print_endpoint_hash(&inv->session->printer, list, found, &err);
         code = session_show(inv, result, &err);
+        if (code == EXIT_CODE_OK && failure != NULL) {
+            code = command_fail(EXIT_CODE_ERROR, "%s", failure);
+        }
     }
-    if (code == EXIT_CODE_OK && failure != NULL) {
-        code = command_fail(EXIT_CODE_ERROR, "%s", failure);
-    }
-    for (size_t i = 0; i < count; i++) {
-        answer_deinit(&answers[i]);
-    }
+    close_group(inv, &group);
     return code;
 }
 

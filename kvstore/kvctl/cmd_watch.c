@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/cleanup.h"
 #include "kvstore/client/watch.h"
 #include "kvstore/kvctl/argify.h"
@@ -122,6 +123,31 @@ static void on_event(void *context, const struct kv_watch_event *event)
     }
 }
 
+/* A watch goes on trying for ever, but not without a word. */
+static void on_patience_over(uv_timer_t *timer)
+{
+    const struct watching *watching = timer->data;
+    struct kv_client *client = watching->inv->session->client;
+    if (kv_client_endpoint(client) == NULL) {
+        fprintf(stderr, "No endpoint can be reached yet, trying on: %s\n",
+                kv_client_problems(client));
+    }
+}
+
+/* Run until something stops the watching. */
+static void run_loop(struct watching *watching)
+{
+    struct invocation *inv = watching->inv;
+    uv_timer_t patience = {.data = watching};
+    CHECK(uv_timer_init(&inv->session->loop, &patience) == 0);
+    uv_update_time(&inv->session->loop);
+    CHECK(uv_timer_start(&patience, on_patience_over, flag_duration_ms(&inv->flags, "dial-timeout"),
+                         0) == 0);
+    (void)uv_run(&inv->session->loop, UV_RUN_DEFAULT);
+    uv_close((uv_handle_t *)&patience, NULL);
+    session_close(inv); /* the timer's memory ends here */
+}
+
 static int start_watch(struct watching *watching, const struct watch_request *request)
 {
     struct one_watch *one = arena_zalloc(watching->inv->arena, sizeof *one);
@@ -220,7 +246,7 @@ static int run_watch(struct invocation *inv)
         return run_interactive(&watching);
     }
     (void)start_watch(&watching, &request);
-    (void)uv_run(&inv->session->loop, UV_RUN_DEFAULT);
+    run_loop(&watching);
     return watching.code;
 }
 

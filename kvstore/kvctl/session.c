@@ -221,17 +221,27 @@ void answer_deinit(struct answer *answer)
     arena_deinit(&answer->memory);
 }
 
+/* Calls that are under way together. */
 struct pending {
-    struct answer *answer;
+    size_t left;
     bool is_done;
+    uint64_t start_ns;
+};
+
+struct pending_call {
+    struct pending *pending;
+    struct answer *answer;
 };
 
 static void call_done(void *context, const struct kv_reply *reply)
 {
-    struct pending *pending = context;
-    struct answer *answer = pending->answer;
-    pending->is_done = true;
+    struct pending_call *call = context;
+    struct pending *pending = call->pending;
+    struct answer *answer = call->answer;
+    pending->left -= 1;
+    pending->is_done = pending->left == 0;
     answer->status = reply->status;
+    answer->took_ns = clock_monotonic_ns() - pending->start_ns;
     if (reply->status == GRPC_OK) {
         kv_reply_take(reply, &answer->memory);
         answer->message = reply->message;
@@ -242,29 +252,45 @@ static void call_done(void *context, const struct kv_reply *reply)
     answer->text = mem_strdup(buf_text(&text));
 }
 
-void session_ask(struct invocation *invocation, struct kv_client *client,
-                 const struct kv_method *method, const ProtobufCMessage *request,
-                 int64_t timeout_ms, struct answer *ret)
+static void print_call(struct kv_client *client, const struct kv_method *method,
+                       const struct answer *answer)
 {
-    *ret = (struct answer){.status = GRPC_UNKNOWN};
-    struct pending pending = {.answer = ret};
+    const char *endpoint = kv_client_endpoint(client);
+    fprintf(stderr, "%s via %s: %s%s%s, %.3f ms\n", method->path,
+            endpoint != NULL ? endpoint : "no endpoint", grpc_status_name(answer->status),
+            answer->text != NULL ? ": " : "", answer->text != NULL ? answer->text : "",
+            (double)answer->took_ns / 1e6);
+}
+
+void session_ask_all(struct invocation *invocation, struct kv_client *const *clients, size_t count,
+                     const struct kv_method *method, const ProtobufCMessage *request,
+                     int64_t timeout_ms, struct answer *ret)
+{
+    struct pending pending = {.left = count, .is_done = count == 0};
+    struct pending_call *calls = arena_alloc(invocation->arena, (count + 1) * sizeof *calls);
     const struct kv_call_options options = {
         .timeout_ms = timeout_ms == SESSION_COMMAND_TIMEOUT
                           ? flag_duration_ms(&invocation->flags, "command-timeout")
                           : (uint64_t)timeout_ms,
     };
     uv_update_time(&invocation->session->loop);
-    uint64_t start_ns = clock_monotonic_ns();
-    (void)kv_client_call(client, method, request, &options, call_done, &pending);
-    run_until(invocation->session, &pending.is_done);
-    ret->took_ns = clock_monotonic_ns() - start_ns;
-    if (flag_bool(&invocation->flags, "debug")) {
-        const char *endpoint = kv_client_endpoint(client);
-        fprintf(stderr, "%s via %s: %s%s%s, %.3f ms\n", method->path,
-                endpoint != NULL ? endpoint : "no endpoint", grpc_status_name(ret->status),
-                ret->text != NULL ? ": " : "", ret->text != NULL ? ret->text : "",
-                (double)ret->took_ns / 1e6);
+    pending.start_ns = clock_monotonic_ns();
+    for (size_t i = 0; i < count; i++) {
+        ret[i] = (struct answer){.status = GRPC_UNKNOWN};
+        calls[i] = (struct pending_call){&pending, &ret[i]};
+        (void)kv_client_call(clients[i], method, request, &options, call_done, &calls[i]);
     }
+    run_until(invocation->session, &pending.is_done);
+    for (size_t i = 0; i < count && flag_bool(&invocation->flags, "debug"); i++) {
+        print_call(clients[i], method, &ret[i]);
+    }
+}
+
+void session_ask(struct invocation *invocation, struct kv_client *client,
+                 const struct kv_method *method, const ProtobufCMessage *request,
+                 int64_t timeout_ms, struct answer *ret)
+{
+    session_ask_all(invocation, &client, 1, method, request, timeout_ms, ret);
 }
 
 int session_fail(struct invocation *invocation, struct kv_client *client, enum command_exit code,

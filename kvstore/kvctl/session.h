@@ -55,6 +55,10 @@ enum { SESSION_COMMAND_TIMEOUT = -1, SESSION_NO_TIMEOUT = 0 };
 void session_ask(struct invocation *invocation, struct kv_client *client,
                  const struct kv_method *method, const ProtobufCMessage *request,
                  int64_t timeout_ms, struct answer *ret);
+/* The same question on several clients at once; ret has an answer for each. */
+void session_ask_all(struct invocation *invocation, struct kv_client *const *clients, size_t count,
+                     const struct kv_method *method, const ProtobufCMessage *request,
+                     int64_t timeout_ms, struct answer *ret);
 /* The same on the session's client; a failure is printed and is the exit code. */
 MUST_USE int session_call(struct invocation *invocation, const struct kv_method *method,
                           const ProtobufCMessage *request, struct answer *ret);

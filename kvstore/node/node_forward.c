@@ -137,7 +137,8 @@ void node_flush_forwards(struct node *node)
             const struct node_request request = {.token = forward->token,
                                                  .method = forward->method,
                                                  .body = blob_bytes(forward->body),
-                                                 .fresh_id = forward->fresh_id};
+                                                 .fresh_id = forward->fresh_id,
+                                                 .is_internal = true};
             node_execute(node, &request, 0, 0);
             forward_free(forward);
             continue;
@@ -224,7 +225,11 @@ static void on_request(struct node *node, raft_id from, const struct frame *fram
         return;
     }
     const struct node_request request = {
-        .method = (enum node_method)frame->code, .body = frame->payload, .fresh_id = frame->extra};
+        .method = (enum node_method)frame->code,
+        .body = frame->payload,
+        .fresh_id = frame->extra,
+        .is_internal = true, /* the peer has authorised it */
+    };
     node_execute(node, &request, from, frame->id);
 }
 

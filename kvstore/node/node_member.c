@@ -102,23 +102,20 @@ struct census {
     uint32_t voters;
     uint32_t started;
     uint32_t connected; /* long enough */
-    bool all_connected;
 };
 
 static struct census count_voters(const struct node *node, uint64_t without)
 {
     const struct cluster *cluster = kv_cluster(node->kv);
-    struct census census = {.all_connected = true};
+    struct census census = {0};
     for (uint32_t i = 0; i < cluster_count(cluster); i++) {
         const struct cluster_member *member = cluster_at(cluster, i);
         if (member->is_learner || member->id == without) {
             continue;
         }
-        bool is_connected = is_connected_long(node, member->id);
         census.voters += 1;
         census.started += member->name[0] != 0;
-        census.connected += is_connected;
-        census.all_connected = census.all_connected && is_connected;
+        census.connected += is_connected_long(node, member->id);
     }
     return census;
 }
@@ -132,7 +129,9 @@ static enum etcd_error check_add(const struct node *node, bool is_learner)
     if (!is_learner && !is_rebuild && census.started < voters / 2 + 1) {
         return ETCD_NOT_ENOUGH_STARTED;
     }
-    return census.all_connected ? ETCD_OK : ETCD_UNHEALTHY;
+    /* The new member counts as one that is down (etcd 3.7; before, all had to be connected). */
+    bool is_safe = census.voters == 1 || census.connected >= voters / 2 + 1;
+    return is_safe ? ETCD_OK : ETCD_UNHEALTHY;
 }
 
 static enum etcd_error check_remove(const struct node *node, const struct cluster_member *member)

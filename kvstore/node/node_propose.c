@@ -81,7 +81,9 @@ void node_propose(struct node *node, const struct node_request *request, raft_id
         return;
     }
     struct node_waiter *waiter = waiter_new(node, request, peer, peer_id);
-    const struct kv_entry_header header = {.request_id = waiter->request_id};
+    const struct kv_entry_header header = {.request_id = waiter->request_id,
+                                           .username = request->caller.username,
+                                           .auth_revision = request->caller.auth_revision};
     buf_clear(&node->scratch);
     kv_entry_encode(&node->scratch, &header, op, body);
     enqueue(node, RAFT_ENTRY_COMMAND, buf_to_blob(&node->scratch), waiter->request_id, 0);

@@ -105,6 +105,7 @@ static int check_limits(const struct config *config, struct err *err)
         {"auth-token-ttl", config->auth_token_ttl_s, 1, INT64_MAX},
         {"max-learners", config->max_learners, 0, CONFIG_MEMBERS_MAX},
         {"compaction-batch-limit", config->compaction_batch_limit, 1, INT64_MAX},
+        {"self-signed-cert-validity", config->self_signed_cert_validity_years, 1, 100},
         {"io-threads", config->io_threads, 0, 64},
     };
     for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {

@@ -146,23 +146,50 @@ void metric_set_only(struct metrics *metrics, enum metric family, const char *va
 }
 
 /* {name="value",…} with le when it is not NULL; nothing at all without labels. */
-static void write_labels(struct buf *out, const struct metric_child *child, const char *le)
+struct label {
+    struct bytes name;
+    struct bytes value;
+};
+
+enum { LABELS_MAX = 4 };
+
+/* The pairs of a child by name: Prometheus' own library writes them so, and people grep for it. */
+static unsigned sort_labels(const struct metric_child *child,
+                            struct label labels[static LABELS_MAX])
 {
     const char *names = child->family->labels;
     const char *values = child->values;
-    if (names[0] == 0 && le == NULL) {
+    unsigned count = 0;
+    while (names[0] != 0) {
+        size_t name_length = strcspn(names, ",");
+        size_t value_length = strcspn(values, ",");
+        struct label label = {bytes_make(names, name_length), bytes_make(values, value_length)};
+        CHECK(count < LABELS_MAX);
+        unsigned place = count++;
+        for (; place > 0 && bytes_compare(label.name, labels[place - 1].name) < 0; place--) {
+            labels[place] = labels[place - 1];
+        }
+        labels[place] = label;
+        names += name_length + (names[name_length] == ',');
+        values += value_length + (values[value_length] == ',');
+    }
+    return count;
+}
+
+static void write_labels(struct buf *out, const struct metric_child *child, const char *le)
+{
+    struct label labels[LABELS_MAX];
+    unsigned count = sort_labels(child, labels);
+    if (count == 0 && le == NULL) {
         return;
     }
     buf_append_u8(out, '{');
     const char *separator = "";
-    while (names[0] != 0) {
-        size_t name_length = strcspn(names, ",");
-        size_t value_length = strcspn(values, ",");
-        buf_append_format(out, "%s%.*s=", separator, (int)name_length, names);
-        json_text_append_quoted(out, bytes_make(values, value_length));
+    for (unsigned i = 0; i < count; i++) {
+        buf_append_format(out, "%s%.*s=", separator, (int)labels[i].name.size,
+                          (const char *)labels[i].name.data);
+        json_text_append_quoted(out, labels[i].value);
         separator = ",";
-        names += name_length + (names[name_length] == ',');
-        values += value_length + (values[value_length] == ',');
     }
     if (le != NULL) {
         buf_append_format(out, "%sle=\"%s\"", separator, le);

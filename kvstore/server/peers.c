@@ -21,6 +21,7 @@ struct peer_link {
     struct timer retry;
     struct buf out; /* frames of this run */
     bool is_connected;
+    bool is_closing; /* the channel is going: nothing is started again */
     bool has_warned;
     struct metric_child *sent_bytes;
     struct metric_child *sent_failures;
@@ -118,7 +119,7 @@ static void on_finish(struct grpc_client_call *call, enum grpc_status status, co
     if (status == GRPC_DATA_LOSS && strcmp(text, PEER_LOST_DATA_TEXT) == 0) {
         peers->options.on_lost_data(peers->options.context);
     }
-    if (!peers->is_closing) {
+    if (!link->is_closing) {
         struct timers *timers = wire_loop_timers(peers->options.wire);
         timers_set(timers, &link->retry, timers->now_ms + PEER_RECONNECT_MS);
     }
@@ -204,6 +205,7 @@ static void close_link(struct peer_link *link)
 {
     struct peers *peers = link->peers;
     list_remove(&link->link);
+    link->is_closing = true;
     timers_clear(wire_loop_timers(peers->options.wire), &link->retry);
     struct closing_link *closing = mem_alloc(sizeof *closing);
     *closing = (struct closing_link){.peers = peers, .link = link};

@@ -105,14 +105,40 @@ static void on_reload_error(void *context, const struct err *err)
     log_error("cannot reload certificates; the old ones stay in use", LOG_TEXT("error", err->text));
 }
 
-static int open_listener(struct server *server, const struct config_url *url,
-                         struct http_service *http, struct tls_context *tls, bool is_peer,
-                         struct err *err)
+static bool is_same_place(const struct config_url *a, const struct config_url *b)
+{
+    return a->is_unix == b->is_unix && a->port == b->port && strcmp(a->host, b->host) == 0;
+}
+
+/* A place may be listed with and without TLS: then one listener serves both, and the URL that comes
+ * second needs none of its own. */
+static bool is_shared(const struct config_urls *urls, const struct config_url *url, bool is_tls)
+{
+    for (unsigned i = 0; i < urls->count; i++) {
+        if (urls->url[i].is_tls == is_tls && is_same_place(&urls->url[i], url)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int open_listener(struct server *server, const struct config_urls *urls,
+                         const struct config_url *url, struct http_service *http,
+                         struct tls_context *tls, bool is_peer, struct err *err)
 {
     static const struct listener_events events = {.on_trouble = on_trouble,
                                                   .on_reload_error = on_reload_error};
     static bool is_peer_context[] = {false, true};
     const struct config *config = server->config;
+    if (!url->is_tls && is_shared(urls, url, /* is_tls= */ true)) {
+        return 0;
+    }
+    if (url->is_tls && tls == NULL && urls == &config->listen_metrics_urls) {
+        return err_set(err, ERR_INVALID,
+                       "client TLS key/cert (--cert-file, --key-file) must be provided for "
+                       "metrics secure url %s",
+                       url->text);
+    }
     if (url->is_tls && tls == NULL) {
         return err_set(err, ERR_INVALID,
                        is_peer ? "TLS key/cert (--peer-cert-file, --peer-key-file) must be "
@@ -126,6 +152,7 @@ static int open_listener(struct server *server, const struct config_url *url,
         .port = url->port,
         .unix_path = url->is_unix ? url->host : NULL,
         .tls = url->is_tls ? tls : NULL,
+        .plaintext_too = url->is_tls && is_shared(urls, url, /* is_tls= */ false),
         .handler = &http_service_handler,
         .handler_data = http,
         .limits = {.concurrent_streams_max = (uint32_t)config->max_concurrent_streams,
@@ -163,8 +190,9 @@ static int open_listeners(struct server *server, struct err *err)
     };
     for (size_t group = 0; group < sizeof groups / sizeof groups[0]; group++) {
         for (unsigned i = 0; i < groups[group].urls->count; i++) {
-            int code = open_listener(server, &groups[group].urls->url[i], groups[group].http,
-                                     groups[group].tls, groups[group].is_peer, err);
+            int code =
+                open_listener(server, groups[group].urls, &groups[group].urls->url[i],
+                              groups[group].http, groups[group].tls, groups[group].is_peer, err);
             if (code != 0) {
                 return code;
             }
@@ -178,6 +206,7 @@ static void make_services(struct server *server)
     const struct config *config = server->config;
     struct timers *timers = wire_loop_timers(server->wire);
     service_init(&server->service, server->core, server->metrics);
+    auth_service_init(&server->service, server->loop, config);
     server->peer_service =
         (struct peer_service){.core = server->core, .registry = core_registry(server->core)};
     list_init(&server->peer_service.streams);
@@ -204,6 +233,10 @@ static void make_services(struct server *server)
                                       .version = KVD_VERSION};
     server->client_http = http;
     server->client_http.grpc = server->client_grpc;
+    if (server->config->enable_grpc_gateway) {
+        server->client_http.gateway =
+            grpc_gateway_new(server->client_grpc, "/v3/", etcd_routes, etcd_route_count);
+    }
     server->http_only = http;
     server->peer_http = http;
     server->peer_http.grpc = server->peer_grpc;
@@ -243,6 +276,9 @@ static void set_static_metrics(struct server *server)
     metric_set_only(metrics, METRIC_SERVER_VERSION, KVD_VERSION, 1);
     metric_set_only(metrics, METRIC_CLUSTER_VERSION, "3.7", 1);
     metric_set_only(metrics, METRIC_GO_VERSION, "none (C)", 1);
+    char pair[64];
+    (void)snprintf(pair, sizeof pair, "%s,%s", id, id);
+    metric_child_set(metric_get(metrics, METRIC_KNOWN_PEERS, pair), 1); /* etcd counts itself */
 }
 
 int server_open(struct server *server, struct config *config, uv_loop_t *loop, int *ret_exit_code,

@@ -1,6 +1,12 @@
 #include <string.h>
 
+#include "base/cleanup.h"
+#include "base/data_dir.h"
+#include "base/log.h"
+#include "kvstore/server/self_signed.h"
 #include "kvstore/server/server.h"
+
+enum { DAYS_OF_YEAR = 365 };
 
 static enum tls_version version_of(const char *text)
 {
@@ -9,10 +15,10 @@ static enum tls_version version_of(const char *text)
                                          : TLS_VERSION_DEFAULT;
 }
 
-/* NULL for "", so that an unset flag is an unset option. */
+/* NULL for "" and for what the listener has no flag for, so that both are an unset option. */
 static const char *or_null(const char *text)
 {
-    return text[0] == 0 ? NULL : text;
+    return text == NULL || text[0] == 0 ? NULL : text;
 }
 
 static int make_listener_tls(const struct config *config, const struct config_tls *tls,
@@ -40,13 +46,70 @@ static int make_listener_tls(const struct config *config, const struct config_tl
     return *ret == NULL ? err->code : 0;
 }
 
+static bool any_is_tls(const struct config_urls *urls)
+{
+    for (unsigned i = 0; i < urls->count; i++) {
+        if (urls->url[i].is_tls) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* fixtures/client or fixtures/peer below the data directory, as etcd keeps them. */
+static int make_fixtures(struct config *config, const char *kind,
+                         const struct self_signed_options *options, struct err *err)
+{
+    CLEANUP(free) char *fixtures = mem_printf("%s/fixtures", config->data_dir);
+    CLEANUP(free) char *folder = mem_printf("%s/%s", fixtures, kind);
+    int lock_fd = -1;
+    int code = data_dir_open(config->data_dir, &lock_fd, err);
+    if (code != 0) {
+        return code;
+    }
+    code = data_dir_make(config->data_dir, "fixtures", err);
+    code = code != 0 ? code : data_dir_make(fixtures, kind, err);
+    code = code != 0 ? code : self_signed_ensure(folder, options, err);
+    data_dir_close(lock_fd);
+    return code;
+}
+
+/* --auto-tls: name the certificate that will be found in the fixtures. Own files go first. */
+static int use_self_signed(struct config *config, struct config_tls *tls, const char *kind,
+                           const struct config_urls *urls, struct err *err)
+{
+    if (!tls->auto_tls || !any_is_tls(urls)) {
+        return 0;
+    }
+    if (tls->cert_file[0] != 0) {
+        log_warn("ignoring auto TLS since certificates are given", LOG_TEXT("listener", kind));
+        return 0;
+    }
+    const char *hosts[CONFIG_URLS_MAX];
+    struct self_signed_options options = {
+        .hosts = hosts,
+        .validity_days = config->self_signed_cert_validity_years * DAYS_OF_YEAR,
+    };
+    for (unsigned i = 0; i < urls->count; i++) {
+        if (!urls->url[i].is_unix) {
+            hosts[options.host_count++] = urls->url[i].host;
+        }
+    }
+    int code = make_fixtures(config, kind, &options, err);
+    if (code != 0) {
+        return code;
+    }
+    const char *folder = arena_printf(&config->arena, "%s/fixtures/%s", config->data_dir, kind);
+    tls->cert_file = arena_printf(&config->arena, "%s/cert.pem", folder);
+    tls->key_file = arena_printf(&config->arena, "%s/key.pem", folder);
+    return 0;
+}
+
 static bool has_https(const struct config *config)
 {
     for (unsigned i = 0; i < config->member_count; i++) {
-        for (unsigned j = 0; j < config->members[i].peer_urls.count; j++) {
-            if (config->members[i].peer_urls.url[j].is_tls) {
-                return true;
-            }
+        if (any_is_tls(&config->members[i].peer_urls)) {
+            return true;
         }
     }
     return false;
@@ -76,8 +139,14 @@ static int make_dial_tls(struct server *server, struct err *err)
 
 int server_make_tls(struct server *server, struct err *err)
 {
-    const struct config *config = server->config;
-    int code = make_listener_tls(config, &config->client_tls, &server->client_tls, err);
+    struct config *config = server->config;
+    int code =
+        use_self_signed(config, &config->client_tls, "client", &config->listen_client_urls, err);
+    code = code != 0
+               ? code
+               : use_self_signed(config, &config->peer_tls, "peer", &config->listen_peer_urls, err);
+    code =
+        code != 0 ? code : make_listener_tls(config, &config->client_tls, &server->client_tls, err);
     code = code != 0 ? code : make_listener_tls(config, &config->peer_tls, &server->peer_tls, err);
     return code != 0 ? code : make_dial_tls(server, err);
 }

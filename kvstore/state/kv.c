@@ -25,6 +25,8 @@ struct kv *kv_new(const struct kv_options *options)
     kv->lessor = lessor_new();
     kv->hub = watch_hub_new(kv->mvcc);
     kv->cluster = cluster_new();
+    kv->auth = auth_new();
+    arena_init(&kv->auth_arena);
     watch_hub_set_identity(kv->hub, options->cluster_id, options->member_id);
     arena_init(&kv->arena);
     buf_init(&kv->scratch);
@@ -39,13 +41,15 @@ void kv_free(struct kv *kv)
     watch_hub_free(kv->hub);
     lessor_free(kv->lessor);
     cluster_free(kv->cluster);
+    auth_free(kv->auth);
+    arena_deinit(&kv->auth_arena);
     mvcc_free(kv->mvcc);
     arena_deinit(&kv->arena);
     buf_deinit(&kv->scratch);
     mem_free(kv);
 }
 
-static void look_at_size(struct kv *kv)
+void kv_look_at_size(struct kv *kv)
 {
     struct backend_stats stats;
     backend_stats(kv->options.backend, &stats);
@@ -67,6 +71,7 @@ int kv_restore(struct kv *kv, struct backend *backend, struct err *err)
     code = code != 0 ? code : mvcc_restore(kv->mvcc, backend, attach_lease, kv, err);
     code = code != 0 ? code : restore_alarms(kv, backend, err);
     code = code != 0 ? code : cluster_restore(kv->cluster, backend, err);
+    code = code != 0 ? code : auth_restore(kv->auth, backend, err);
     if (code != 0) {
         return code;
     }
@@ -74,7 +79,7 @@ int kv_restore(struct kv *kv, struct backend *backend, struct err *err)
     kv->applied = (struct kv_position){applied.index, applied.term};
     kv->stored = kv->applied;
     kv->taken_count = 0;
-    look_at_size(kv);
+    kv_look_at_size(kv);
     watch_hub_replaced(kv->hub, old_revision);
     return 0;
 }
@@ -116,6 +121,18 @@ int kv_failure(const struct kv *kv, struct err *err)
         *err = *mvcc_failure_detail(kv->mvcc);
     }
     return mvcc_failure(kv->mvcc);
+}
+
+struct auth *kv_auth(struct kv *kv)
+{
+    return kv->auth;
+}
+
+enum etcd_error kv_authorize(struct kv *kv, const struct auth_caller *caller, int rpc,
+                             struct bytes request)
+{
+    return auth_authorize(kv->auth, kv->lessor, &kv->auth_arena, caller, (enum auth_rpc)rpc,
+                          request);
 }
 
 struct lessor *kv_lessor(struct kv *kv)
@@ -181,7 +198,7 @@ int kv_on_stored(struct kv *kv, uint64_t sequence, struct err *err)
     }
     kv->taken_count -= done;
     memmove(kv->taken, kv->taken + done, kv->taken_count * sizeof kv->taken[0]);
-    look_at_size(kv);
+    kv_look_at_size(kv);
     return 0;
 }
 

@@ -170,7 +170,8 @@ static void start_watcher(struct watch_stream *stream, struct watcher *watcher,
     }
     watcher->state = WATCHER_SYNCED; /* so that the count of unsynced ones starts right */
     watcher_set_state(watcher, watcher->next > now ? WATCHER_SYNCED : WATCHER_WAITING);
-    hub->check_compaction = true;
+    hub->check_compaction =
+        hub->check_compaction || watcher->next < mvcc_compact_revision(hub->mvcc);
 }
 
 static const char *validate_create(const struct watch_stream *stream,

@@ -406,6 +406,24 @@ static void test_a_range_stream_gives_everything_at_one_revision(void **state)
     assert_int_equal(world_read(world, KV_OP_RANGE_STREAM, 0), ETCD_STREAM_FILTER);
 }
 
+static void test_a_range_stream_with_a_sort_target_but_no_order_ascends(void **state)
+{
+    enum { TARGET_CREATE = 2 };
+    struct kv_world *world = *state;
+    (void)world_put(world, "b", "1");
+    (void)world_put(world, "a", "2");
+    world_range_request(world, "a", ALL);
+    pb_put_u64(&world->request, 6, TARGET_CREATE);
+    assert_int_equal(world_read(world, KV_OP_RANGE_STREAM, 0), ETCD_OK);
+    struct bytes reply = buf_bytes(&world->result.reply);
+    Etcdserverpb__RangeStreamResponse *response =
+        etcdserverpb__range_stream_response__unpack(NULL, reply.size, reply.data);
+    assert_non_null(response);
+    assert_int_equal(response->range_response->n_kvs, 2);
+    assert_memory_equal(response->range_response->kvs[0]->key.data, "b", 1);
+    world_free_message(response);
+}
+
 /* --- delete ---------------------------------------------------------------------------------- */
 
 static void test_deleting_nothing_keeps_the_revision(void **state)
@@ -921,6 +939,7 @@ int main(void)
         TEST(test_a_range_in_slices_is_pinned_to_its_revision),
         TEST(test_a_compaction_past_a_sliced_range_fails_it),
         TEST(test_a_range_stream_gives_everything_at_one_revision),
+        TEST(test_a_range_stream_with_a_sort_target_but_no_order_ascends),
         TEST(test_deleting_nothing_keeps_the_revision),
         TEST(test_a_deleted_range_is_one_revision_and_can_show_what_was_there),
         TEST(test_a_txn_is_one_revision_with_a_sub_revision_for_each_change),

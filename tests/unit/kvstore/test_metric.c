@@ -22,6 +22,7 @@ static void test_families_are_written_with_type_labels_and_buckets(void **state)
     metric_add(metrics, METRIC_PUTS, 3);
     metric_set(metrics, METRIC_HAS_LEADER, 1);
     metric_child_add(metric_get(metrics, METRIC_PEER_SENT, "ab\"c"), 7);
+    metric_child_add(metric_get(metrics, METRIC_GRPC_HANDLED, "unary,etcdserverpb.KV,Put,OK"), 5);
     metric_observe(metrics, METRIC_WAL_FSYNC, 0.0015);
     metric_observe(metrics, METRIC_WAL_FSYNC, 100);
     CLEANUP(buf) struct buf text = BUF_INIT;
@@ -29,6 +30,8 @@ static void test_families_are_written_with_type_labels_and_buckets(void **state)
     expect_line(&text, "# TYPE etcd_mvcc_put_total counter\netcd_mvcc_put_total 3\n");
     expect_line(&text, "\netcd_server_has_leader 1\n");
     expect_line(&text, "\netcd_network_peer_sent_bytes_total{To=\"ab\\\"c\"} 7\n");
+    expect_line(&text, "\ngrpc_server_handled_total{grpc_code=\"OK\",grpc_method=\"Put\","
+                       "grpc_service=\"etcdserverpb.KV\",grpc_type=\"unary\"} 5\n");
     expect_line(&text, "\netcd_disk_wal_fsync_duration_seconds_bucket{le=\"0.001\"} 0\n");
     expect_line(&text, "\netcd_disk_wal_fsync_duration_seconds_bucket{le=\"0.002\"} 1\n");
     expect_line(&text, "\netcd_disk_wal_fsync_duration_seconds_bucket{le=\"+Inf\"} 2\n");

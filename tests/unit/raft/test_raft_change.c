@@ -31,13 +31,30 @@ static struct raft_solo *leader_of(uint32_t voters)
 static void test_a_set_counts_from_the_moment_it_is_appended(void **state)
 {
     (void)state;
+    struct raft_solo *solo = leader_of(3);
+    struct raft_members four = {4, {{1, true}, {2, true}, {3, true}, {4, true}}};
+    assert_int_equal(change(solo, four), 0);
+    assert_int_equal(raft_members(solo->raft)->count, 4);
+    raft_solo_ack(solo, 2, 2);
+    assert_int_equal(raft_commit(solo->raft), 1); /* two of four are no majority any more */
+    raft_solo_ack(solo, 4, 2);
+    assert_int_equal(raft_commit(solo->raft), 2);
+    raft_solo_free(solo);
+}
+
+static void test_a_lone_voter_commits_its_second_one_by_itself_and_nothing_after_it(void **state)
+{
+    (void)state;
     struct raft_solo *solo = leader_of(1);
     struct raft_members two = {2, {{1, true}, {2, true}}};
     assert_int_equal(change(solo, two), 0);
     assert_int_equal(raft_members(solo->raft)->count, 2);
-    assert_int_equal(raft_commit(solo->raft), 1); /* one of two is no majority any more */
-    raft_solo_ack(solo, 2, 2);
     assert_int_equal(raft_commit(solo->raft), 2);
+    struct raft_members three = {3, {{1, true}, {2, true}, {3, true}}};
+    assert_int_equal(change(solo, three), 0);
+    assert_int_equal(raft_commit(solo->raft), 2); /* one of three, and two were voters before */
+    raft_solo_ack(solo, 2, 3);
+    assert_int_equal(raft_commit(solo->raft), 3);
     raft_solo_free(solo);
 }
 
@@ -437,6 +454,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_set_counts_from_the_moment_it_is_appended),
+        cmocka_unit_test(test_a_lone_voter_commits_its_second_one_by_itself_and_nothing_after_it),
         cmocka_unit_test(test_a_change_waits_for_the_first_commit_of_the_term),
         cmocka_unit_test(test_a_second_change_waits_for_the_first),
         cmocka_unit_test(test_senseless_changes_are_refused),
