@@ -60,7 +60,7 @@ int node_new(const struct node_options *options, const struct raft_restored *res
     }
     node->raft = raft_new(&options->raft, restored, now);
     node->next_request_id = options->request_id_base + 1;
-    node->next_forward_id = 1;
+    node->next_forward_id = options->request_id_base + 1; /* a late answer is to an earlier start */
     node->next_read_token = 1;
     u64_map_init(&node->waiters);
     list_init(&node->waiters_by_deadline);
@@ -399,7 +399,7 @@ static void watch_role(struct node *node)
     node->leader = leader;
     node->term = term;
     kv_set_term(node->kv, term);
-    if (role != RAFT_LEADER && node->is_lessor_primary && !PLANTED(69)) {
+    if (role != RAFT_LEADER && node->is_lessor_primary) {
         lessor_demote(kv_lessor(node->kv));
         node->is_lessor_primary = false;
     }

@@ -2,9 +2,9 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "kvstore/mvcc/planted.h"
 #include "kvstore/state/kv_internal.h"
 #include "kvstore/watch/watch_feed.h"
-#include "kvstore/mvcc/planted.h"
 
 enum { QUOTA_DEFAULT_MIB = 2048 };
 

@@ -12,8 +12,8 @@ void history_add(struct history *history, const struct history_operation *operat
 {
     if (history->count == history->capacity) {
         history->capacity = history->capacity == 0 ? 1024 : history->capacity * 2;
-        history->operations = mem_reallocarray(history->operations, history->capacity,
-                                               sizeof history->operations[0]);
+        history->operations =
+            mem_reallocarray(history->operations, history->capacity, sizeof history->operations[0]);
     }
     history->operations[history->count++] = *operation;
 }
@@ -31,12 +31,11 @@ static const char *shown(const char *text)
 
 void history_write(FILE *file, const struct history_operation *operation)
 {
-    (void)fprintf(file,
-                  "%" PRIu32 " %s %s %s %s %" PRIu64 " %" PRIu64 " %s %" PRId64 " %" PRId64 "\n",
-                  operation->client, kinds[operation->kind], operation->key,
-                  shown(operation->value), shown(operation->expected), operation->invoke_ns,
-                  operation->return_ns, outcomes[operation->outcome], operation->revision,
-                  operation->mod);
+    (void)fprintf(
+        file, "%" PRIu32 " %s %s %s %s %" PRIu64 " %" PRIu64 " %s %" PRId64 " %" PRId64 "\n",
+        operation->client, kinds[operation->kind], operation->key, shown(operation->value),
+        shown(operation->expected), operation->invoke_ns, operation->return_ns,
+        outcomes[operation->outcome], operation->revision, operation->mod);
 }
 
 static bool find_word(const char *const *words, size_t count, const char *word, int *ret)

@@ -149,8 +149,7 @@ static bool check_get(struct checker *checker, const struct history_operation *g
 }
 
 /* The revision of what the client had read before; -1: not known. */
-static int64_t expected_revision(const struct checker *checker,
-                                 const struct history_operation *cas)
+static int64_t expected_revision(const struct checker *checker, const struct history_operation *cas)
 {
     if (cas->expected[0] == '\0') {
         return 0;

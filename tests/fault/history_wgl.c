@@ -72,8 +72,7 @@ static bool is_new(struct search *search, uint32_t number, const char *state)
     search->done[number / 64] |= UINT64_C(1) << (number % 64);
     memcpy(search->cache_key, search->done, search->done_bytes);
     memcpy(search->cache_key + search->done_bytes, state, size);
-    return bytes_map_set(&search->cache,
-                         bytes_make(search->cache_key, search->done_bytes + size),
+    return bytes_map_set(&search->cache, bytes_make(search->cache_key, search->done_bytes + size),
                          search) == NULL;
 }
 

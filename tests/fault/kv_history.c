@@ -1,4 +1,5 @@
-/* kv_history - clients that write and read a few keys of a real cluster and note what they are told.
+/* kv_history - clients that write and read a few keys of a real cluster and note what they are
+ * told.
  *
  *     kv_history --endpoints LIST --out FILE [--clients N] [--keys N] [--seed N] [--final]
  *
@@ -105,8 +106,8 @@ static void take_answer(struct actor *actor, const void *message)
         const Etcdserverpb__RangeResponse *range = message;
         open->revision = range->header->revision;
         if (range->n_kvs == 1) {
-            (void)snprintf(open->value, sizeof open->value, "%.*s",
-                           (int)range->kvs[0]->value.len, (const char *)range->kvs[0]->value.data);
+            (void)snprintf(open->value, sizeof open->value, "%.*s", (int)range->kvs[0]->value.len,
+                           (const char *)range->kvs[0]->value.data);
             open->mod = range->kvs[0]->mod_revision;
         }
         (void)snprintf(actor->seen[actor->key_index], HISTORY_TEXT_SIZE, "%s", open->value);
@@ -224,8 +225,9 @@ static void next(struct actor *actor)
     }
     actor->is_open = true;
     open->invoke_ns = clock_monotonic_ns();
-    kind == HISTORY_PUT ? start_put(actor) : kind == HISTORY_GET ? start_get(actor)
-                                                                 : start_cas(actor);
+    kind == HISTORY_PUT   ? start_put(actor)
+    : kind == HISTORY_GET ? start_get(actor)
+                          : start_cas(actor);
 }
 
 static void on_signal(uv_signal_t *handle, int number)

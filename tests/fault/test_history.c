@@ -139,8 +139,8 @@ static void test_a_line_that_is_no_operation_is_named(void **state)
 {
     (void)state;
     static const char *const lines[] = {"0 put k a - 10 20 ok 2\n", "0 pat k a - 10 20 ok 2 0\n",
-                                        "0 put k a - 10 20 yes 2 0\n",
-                                        "0 put k a - 30 20 ok 2 0\n", "\n"};
+                                        "0 put k a - 10 20 yes 2 0\n", "0 put k a - 30 20 ok 2 0\n",
+                                        "\n"};
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
         struct history history = {0};
         FILE *file = fmemopen((void *)(uintptr_t)lines[i], strlen(lines[i]), "r");

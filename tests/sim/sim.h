@@ -174,7 +174,7 @@ void sim_net_tell(struct sim *sim, uint32_t about); /* it came or went */
 void sim_admin_step(struct sim *sim);
 bool sim_admin_owns(uint64_t token);
 void sim_admin_reply(struct sim_member *member, uint64_t token, enum etcd_error status);
-struct sim_member *sim_newest(struct sim *sim); /* has applied most; NULL: nobody runs */
+struct sim_member *sim_newest(struct sim *sim);      /* has applied most; NULL: nobody runs */
 bool sim_is_member(struct sim *sim, uint32_t index); /* as far as the newest knows */
 
 /* sim_fault.c */

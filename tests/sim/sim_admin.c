@@ -148,8 +148,7 @@ static struct bytes encode_id(enum node_method method, uint64_t id, struct arena
 static void submit(struct sim *sim, enum node_method method, uint64_t about, struct bytes body)
 {
     uint64_t detail = (about - sim_member_id(0)) << 40 | (uint64_t)method << 32;
-    struct sim_member *member =
-        &sim->members[prng_below(&sim->prng_admin, sim->member_count)];
+    struct sim_member *member = &sim->members[prng_below(&sim->prng_admin, sim->member_count)];
     if (member->epoch == 0 || member->is_paused) {
         return;
     }

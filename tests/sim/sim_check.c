@@ -44,9 +44,9 @@ void sim_check_describe(struct sim *sim)
         struct raft_status status;
         node_get_status(member->node, &status);
         struct raft_members members = node_members_at(member->node, status.last.index);
-        printf("  member %u: role %d, term %llu, leader %llx, applied %llu, last %llu, members",
-               i, (int)status.role, (unsigned long long)status.term,
-               (unsigned long long)status.leader, (unsigned long long)node_applied(member->node),
+        printf("  member %u: role %d, term %llu, leader %llx, applied %llu, last %llu, members", i,
+               (int)status.role, (unsigned long long)status.term, (unsigned long long)status.leader,
+               (unsigned long long)node_applied(member->node),
                (unsigned long long)status.last.index);
         for (uint32_t j = 0; j < members.count; j++) {
             printf(" %llx%s", (unsigned long long)members.member[j].id,

@@ -10,15 +10,18 @@
 #include "proto/rpc.pb-c.h"
 #include "tests/sim/sim.h"
 
-enum { OVERLAP_REVISIONS = 20, LEASES = 16 }; /* a restarted member shows the end of its history again */
+enum {
+    OVERLAP_REVISIONS = 20,
+    LEASES = 16
+}; /* a restarted member shows the end of its history again */
 
 struct sim_truth {
     struct sim *sim;
     struct sim_change *changes;
     size_t count;
     size_t capacity;
-    struct u64_map entries; /* index -> hash of the entry that was applied there */
-    struct u64_map leaders; /* term -> member + 1 */
+    struct u64_map entries;   /* index -> hash of the entry that was applied there */
+    struct u64_map leaders;   /* term -> member + 1 */
     struct bytes_map written; /* key=value -> anything: values are unique */
     struct {
         uint64_t since_us; /* the last grant or renewal that somebody may count on; 0: none */
@@ -54,8 +57,8 @@ void sim_truth_free(struct sim_truth *truth)
 static void lease_granted(struct sim_truth *truth, struct bytes request)
 {
     struct arena arena = ARENA_INIT;
-    const Etcdserverpb__LeaseGrantRequest *grant = (const void *)proto_decode(
-        &etcdserverpb__lease_grant_request__descriptor, request, &arena);
+    const Etcdserverpb__LeaseGrantRequest *grant =
+        (const void *)proto_decode(&etcdserverpb__lease_grant_request__descriptor, request, &arena);
     CHECK(grant != NULL && grant->id > 0 && grant->id < LEASES);
     if (truth->lease[grant->id].since_us == 0) { /* else it is refused: the lease exists */
         truth->lease[grant->id].since_us = truth->sim->now_us;

@@ -23,7 +23,7 @@ struct sim_watch {
     struct sim *sim;
     struct watch_stream *stream; /* NULL: not connected */
     uint32_t member;
-    int64_t next; /* the first revision not seen */
+    int64_t next;      /* the first revision not seen */
     int64_t last_main; /* of the last event on this stream */
     struct seen *seen;
     size_t count;
