@@ -1,3 +1,4 @@
+#include <openssl/ssl.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -19,6 +20,35 @@ static enum tls_version version_of(const char *text)
 static const char *or_null(const char *text)
 {
     return text == NULL || text[0] == 0 ? NULL : text;
+}
+
+/* --cipher-suites has the names of the RFCs, with commas, as Go's crypto/tls; OpenSSL has its own.
+ * Suites of TLS 1.3 are always on, in Go, too. What begins with no "TLS_" is taken as OpenSSL's. */
+static int translate_ciphers(struct config *config, struct err *err)
+{
+    CLEANUP(free) char *names = mem_strdup(config->cipher_suites);
+    const char *result = "";
+    char *rest = names;
+    for (char *name = strsep(&rest, ",:"); name != NULL; name = strsep(&rest, ",:")) {
+        bool is_newest =
+            strncmp(name, "TLS_AES_", 8) == 0 || strncmp(name, "TLS_CHACHA20_", 13) == 0;
+        if (name[0] == 0 || is_newest) {
+            continue;
+        }
+        const char *own = name;
+        if (strncmp(name, "TLS_", 4) == 0) {
+            CLEANUP(free)
+            char *full = mem_printf("%s_SHA256", name); /* Go's older CHACHA20 names */
+            own = OPENSSL_cipher_name(name);
+            own = strcmp(own, "(NONE)") == 0 ? OPENSSL_cipher_name(full) : own;
+        }
+        if (strcmp(own, "(NONE)") == 0) {
+            return err_set(err, ERR_INVALID, "unexpected TLS cipher suite \"%s\"", name);
+        }
+        result = arena_printf(&config->arena, "%s%s%s", result, result[0] == 0 ? "" : ":", own);
+    }
+    config->cipher_suites = result;
+    return 0;
 }
 
 static int make_listener_tls(const struct config *config, const struct config_tls *tls,
