@@ -170,8 +170,10 @@ static int make_dial_tls(struct server *server, struct err *err)
 int server_make_tls(struct server *server, struct err *err)
 {
     struct config *config = server->config;
-    int code =
-        use_self_signed(config, &config->client_tls, "client", &config->listen_client_urls, err);
+    int code = translate_ciphers(config, err);
+    code = code != 0 ? code
+                     : use_self_signed(config, &config->client_tls, "client",
+                                       &config->listen_client_urls, err);
     code = code != 0
                ? code
                : use_self_signed(config, &config->peer_tls, "peer", &config->listen_peer_urls, err);
