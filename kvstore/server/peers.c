@@ -73,9 +73,7 @@ static void set_connected(struct peer_link *link, bool is_connected, const char 
         log_warn("lost the stream with a peer", LOG_ID("remote-peer-id", link->id),
                  LOG_TEXT("error", why));
     }
-    if (!link->peers->is_closing) { /* else the core has gone before us */
-        core_on_peer(link->peers->options.core, link->id, is_connected);
-    }
+    core_on_peer(link->peers->options.core, link->id, is_connected);
 }
 
 static void retry(struct timer *timer)
