@@ -65,7 +65,8 @@ static int make_listener_tls(const struct config *config, const struct config_tl
         .key_file = tls->key_file,
         .ca_file = or_null(tls->trusted_ca_file),
         .crl_file = or_null(tls->crl_file),
-        .require_certificate = tls->client_cert_auth,
+        /* As in etcd, --trusted-ca-file alone asks for a certificate that it has signed. */
+        .require_certificate = tls->client_cert_auth || tls->trusted_ca_file[0] != 0,
         .allowed_common_names = names[0] == NULL ? NULL : names,
         .allowed_host_names = hosts[0] == NULL ? NULL : hosts,
         .version_min = version_of(config->tls_min_version),
