@@ -111,6 +111,10 @@ static void log_start(const struct config *config)
              LOG_TEXT("listen-peer-urls", config->listen_peer_urls_text),
              LOG_I64("quota-backend-bytes", config->quota_backend_bytes),
              LOG_TEXT("v2-deprecation", config->v2_deprecation));
+    if (config->bootstrap_defrag_threshold_megabytes > 0) {
+        log_info("Skipping defragmentation", LOG_TEXT("reason", "freed pages are used again, and "
+                                                                "defragment stops nobody"));
+    }
 }
 
 static void log_serving(const struct config *config)

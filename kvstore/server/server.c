@@ -205,12 +205,15 @@ void server_close(struct server *server)
         listener_close(server->listeners[i], /* grace_ms= */ 0, on_part_closed, server);
     }
     run_until_closed(server);
-    if (server->core != NULL) {
-        core_close(server->core); /* answers what is open, so before the services go */
-    }
+    /* The peers before the core: the ends of their streams and snapshots are told to it. */
     if (server->peers != NULL) {
         server->open_parts += 1;
         peers_close(server->peers, on_part_closed, server);
+        run_until_closed(server);
+        server->peers = NULL;
+    }
+    if (server->core != NULL) {
+        core_close(server->core); /* answers what is open, so before the services go */
     }
     run_until_closed(server);
     grpc_gateway_free(server->client_http.gateway);

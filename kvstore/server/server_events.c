@@ -10,19 +10,25 @@
 static void on_send(void *context, const struct raft_message *message)
 {
     struct server *server = context;
-    peers_send(server->peers, message);
+    if (server->peers != NULL) {
+        peers_send(server->peers, message);
+    }
 }
 
 static void on_send_frame(void *context, raft_id to, struct bytes frame)
 {
     struct server *server = context;
-    peers_send_frame(server->peers, to, frame);
+    if (server->peers != NULL) {
+        peers_send_frame(server->peers, to, frame);
+    }
 }
 
 static void on_flush(void *context)
 {
     struct server *server = context;
-    peers_flush(server->peers);
+    if (server->peers != NULL) {
+        peers_flush(server->peers);
+    }
 }
 
 static void on_watch_ready(void *context, void *stream)
@@ -76,7 +82,9 @@ void server_update_peers(struct server *server)
 static void on_members_changed(void *context)
 {
     struct server *server = context;
-    server_update_peers(server);
+    if (server->peers != NULL && server->state < SERVER_CLOSING) {
+        server_update_peers(server);
+    }
 }
 
 static void on_failed(void *context, int exit_code, const char *text)

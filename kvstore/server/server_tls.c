@@ -1,3 +1,4 @@
+#include <openssl/ssl.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -21,6 +22,35 @@ static const char *or_null(const char *text)
     return text == NULL || text[0] == 0 ? NULL : text;
 }
 
+/* --cipher-suites has the names of the RFCs, with commas, as Go's crypto/tls; OpenSSL has its own.
+ * Suites of TLS 1.3 are always on, in Go, too. What begins with no "TLS_" is taken as OpenSSL's. */
+static int translate_ciphers(struct config *config, struct err *err)
+{
+    CLEANUP(free) char *names = mem_strdup(config->cipher_suites);
+    const char *result = "";
+    char *rest = names;
+    for (char *name = strsep(&rest, ",:"); name != NULL; name = strsep(&rest, ",:")) {
+        bool is_newest =
+            strncmp(name, "TLS_AES_", 8) == 0 || strncmp(name, "TLS_CHACHA20_", 13) == 0;
+        if (name[0] == 0 || is_newest) {
+            continue;
+        }
+        const char *own = name;
+        if (strncmp(name, "TLS_", 4) == 0) {
+            CLEANUP(free)
+            char *full = mem_printf("%s_SHA256", name); /* Go's older CHACHA20 names */
+            own = OPENSSL_cipher_name(name);
+            own = strcmp(own, "(NONE)") == 0 ? OPENSSL_cipher_name(full) : own;
+        }
+        if (strcmp(own, "(NONE)") == 0) {
+            return err_set(err, ERR_INVALID, "unexpected TLS cipher suite \"%s\"", name);
+        }
+        result = arena_printf(&config->arena, "%s%s%s", result, result[0] == 0 ? "" : ":", own);
+    }
+    config->cipher_suites = result;
+    return 0;
+}
+
 static int make_listener_tls(const struct config *config, const struct config_tls *tls,
                              struct tls_context **ret, struct err *err)
 {
@@ -35,7 +65,8 @@ static int make_listener_tls(const struct config *config, const struct config_tl
         .key_file = tls->key_file,
         .ca_file = or_null(tls->trusted_ca_file),
         .crl_file = or_null(tls->crl_file),
-        .require_certificate = tls->client_cert_auth,
+        /* As in etcd, --trusted-ca-file alone asks for a certificate that it has signed. */
+        .require_certificate = tls->client_cert_auth || tls->trusted_ca_file[0] != 0,
         .allowed_common_names = names[0] == NULL ? NULL : names,
         .allowed_host_names = hosts[0] == NULL ? NULL : hosts,
         .version_min = version_of(config->tls_min_version),
@@ -140,8 +171,10 @@ static int make_dial_tls(struct server *server, struct err *err)
 int server_make_tls(struct server *server, struct err *err)
 {
     struct config *config = server->config;
-    int code =
-        use_self_signed(config, &config->client_tls, "client", &config->listen_client_urls, err);
+    int code = translate_ciphers(config, err);
+    code = code != 0 ? code
+                     : use_self_signed(config, &config->client_tls, "client",
+                                       &config->listen_client_urls, err);
     code = code != 0
                ? code
                : use_self_signed(config, &config->peer_tls, "peer", &config->listen_peer_urls, err);
