@@ -17,7 +17,7 @@
 
 struct cache;
 
-enum { CACHE_HISTORY_COUNT_DEFAULT = 4096 };
+enum { CACHE_HISTORY_COUNT_DEFAULT = 1024 };
 
 /* history_max: events kept for each resource. */
 struct cache *cache_new(size_t history_max);

@@ -6,7 +6,7 @@
 #include "base/list.h"
 #include "orchestrator/cache/work_queue.h"
 
-enum { RETRY_MS_MIN = 5, RETRY_MS_MAX = 60 * 1000, AT_ONCE_MAX = 16 };
+enum { RETRY_MS_MIN = 5, RETRY_MS_MAX = 60 * 1000, AT_ONCE_MAX = 16, TOGETHER_MAX = 32 };
 
 struct worker {
     struct runtime *runtime;
@@ -25,11 +25,20 @@ struct runtime {
     bool is_running; /* inside run(): completions do not start it again */
 };
 
-/* The actions of one key, on their way. */
+/* The actions of one key, on their way. Neighbours that make or delete pods do not depend on each
+ * other and go together; everything else goes alone, in its order. */
 struct job {
     struct worker *worker;
     char *key;
     struct actions actions;
+    size_t at; /* the next action */
+    unsigned under_way;
+    json_t *problem; /* of the first action that failed */
+    size_t failed_at;
+};
+
+struct step {
+    struct job *job;
     size_t at;
 };
 
@@ -121,6 +130,7 @@ static struct request request_of(const struct action *action, const char *contro
 static void job_free(struct job *job)
 {
     actions_deinit(&job->actions);
+    json_decref(job->problem);
     mem_free(job->key);
     mem_free(job);
 }
@@ -136,7 +146,7 @@ static void tell_owner(struct job *job, const json_t *problem)
 {
     struct runtime *runtime = job->worker->runtime;
     struct registry *registry = runtime->options.registry;
-    const struct action *failed = &job->actions.items[job->at];
+    const struct action *failed = &job->actions.items[job->failed_at];
     const json_t *reference = object_controller(failed->body);
     const struct kind *kind =
         kinds_find_kind(registry_kinds(registry), tree_text_or(reference, "apiVersion", ""),
@@ -238,29 +248,53 @@ static bool is_harmless(const struct action *action, const struct registry_reply
            strcmp(action->kind->storage, "events") == 0;
 }
 
+static bool goes_together(const struct action *action)
+{
+    bool is_independent = action->type == ACTION_CREATE || action->type == ACTION_DELETE;
+    return is_independent && (strcmp(action->kind->storage, "pods") == 0 ||
+                              strcmp(action->kind->storage, "events") == 0);
+}
+
 static void action_done(void *context, const struct registry_reply *reply)
 {
-    struct job *job = context;
-    const struct action *action = &job->actions.items[job->at];
-    if (reply->code >= 400 && !is_harmless(action, reply)) {
-        job_end(job, reply->body);
-        return;
+    struct step *step = context;
+    struct job *job = step->job;
+    const struct action *action = &job->actions.items[step->at];
+    job->under_way--;
+    if (reply->code >= 400 && !is_harmless(action, reply) && job->problem == NULL) {
+        job->problem = json_deep_copy(reply->body);
+        job->failed_at = step->at;
     }
-    job->at++;
+    mem_free(step);
     job_next(job);
+}
+
+static void start_action(struct job *job)
+{
+    struct runtime *runtime = job->worker->runtime;
+    CLEANUP(json) json_t *groups = json_pack("[s]", "system:masters");
+    struct step *step = mem_zalloc(sizeof(*step));
+    step->job = job;
+    step->at = job->at++;
+    job->under_way++;
+    const struct request request =
+        request_of(&job->actions.items[step->at], job->worker->controller->name, groups);
+    registry_submit(runtime->options.registry, &request, action_done, step);
 }
 
 static void job_next(struct job *job)
 {
-    if (job->at == job->actions.count) {
-        job_end(job, NULL);
-        return;
+    while (job->problem == NULL && job->at < job->actions.count && job->under_way < TOGETHER_MAX) {
+        const struct action *action = &job->actions.items[job->at];
+        bool joins = job->under_way == 0 || (goes_together(action) && goes_together(action - 1));
+        if (!joins) {
+            return;
+        }
+        start_action(job);
     }
-    struct runtime *runtime = job->worker->runtime;
-    CLEANUP(json) json_t *groups = json_pack("[s]", "system:masters");
-    const struct request request =
-        request_of(&job->actions.items[job->at], job->worker->controller->name, groups);
-    registry_submit(runtime->options.registry, &request, action_done, job);
+    if (job->under_way == 0) {
+        job_end(job, job->problem);
+    }
 }
 
 static void start_key(struct worker *worker, const char *key)

@@ -1,9 +1,9 @@
 /* runtime.h - runs pure controllers: wakes them, keeps their work queues, does what they ask for.
  *
- * The actions of one reconcile are done one after the other; the first that fails ends it, and the
- * key comes again later. A reconcile runs when the cache has all writes of the one before, so no
- * controller has to remember what it did. Several keys of a controller are worked on at once, one
- * key never twice. */
+ * The actions of one reconcile are done one after the other (pods are made and deleted some at a
+ * time); the first that fails ends it, and the key comes again later. A reconcile runs when the
+ * cache has all writes of the one before, so no controller has to remember what it did. Several
+ * keys of a controller are worked on at once, one key never twice. */
 #ifndef ORCHESTRATOR_CONTROLLERS_RUNTIME_H
 #define ORCHESTRATOR_CONTROLLERS_RUNTIME_H
 

@@ -61,11 +61,11 @@ static const json_t *required_terms(const json_t *pod, const char *kind)
 static bool is_refused_by_others(const struct node_table *table, const struct node_info *node,
                                  const json_t *pod)
 {
-    for (size_t n = 0; n < table->count; n++) {
+    for (size_t n = 0; n < table->count && table->refusing_count > 0; n++) {
         const struct node_info *other = table->nodes[n];
-        for (size_t i = 0; i < other->pod_count; i++) {
+        for (size_t i = 0; i < other->pod_count && other->refusing_count > 0; i++) {
             const json_t *existing = other->pods[i]->pod;
-            if (tree_find(existing, "spec.affinity.podAntiAffinity") == NULL) {
+            if (!other->pods[i]->refuses_others) {
                 continue;
             }
             const json_t *terms = required_terms(existing, "podAntiAffinity");
@@ -224,7 +224,8 @@ int64_t spread_crowd(const struct node_table *table, const struct node_info *nod
     const json_t *controller = object_controller(pod);
     const char *uid = tree_text(controller, "uid");
     for (size_t i = 0; uid != NULL && i < node->pod_count; i++) {
-        crowd += tree_has_text(object_controller(node->pods[i]->pod), "uid", uid);
+        const char *other = node->pods[i]->controller_uid;
+        crowd += other != NULL && strcmp(other, uid) == 0;
     }
     return crowd;
 }

@@ -164,11 +164,13 @@ void node_table_remove_node(struct node_table *table, const char *name)
     info->node = NULL; /* its pods may still be there for a while */
 }
 
-static void drop_pod(struct node_info *info, const char *uid)
+static void drop_pod(struct node_table *table, struct node_info *info, const char *uid)
 {
     for (size_t i = 0; i < info->pod_count; i++) {
         if (tree_has_text(info->pods[i]->pod, "metadata.uid", uid)) {
             change_used(info, &info->pods[i]->requests, -1);
+            info->refusing_count -= info->pods[i]->refuses_others;
+            table->refusing_count -= info->pods[i]->refuses_others;
             pod_info_free(info->pods[i]);
             info->pods[i] = info->pods[--info->pod_count];
             return;
@@ -180,7 +182,7 @@ void node_table_remove_pod(struct node_table *table, const char *uid)
 {
     struct node_info *info = bytes_map_remove(&table->node_of_pod, bytes_from_text(uid));
     if (info != NULL) {
-        drop_pod(info, uid);
+        drop_pod(table, info, uid);
     }
 }
 
@@ -195,6 +197,10 @@ void node_table_set_pod(struct node_table *table, const json_t *pod, const char 
     struct pod_info *pod_info = mem_zalloc(sizeof(*pod_info));
     pod_info->pod = json_incref(tree_mutable(pod));
     pod_info->priority = tree_int(pod, "spec.priority", 0);
+    pod_info->controller_uid = tree_text(object_controller(pod), "uid");
+    pod_info->refuses_others = tree_find(pod, "spec.affinity.podAntiAffinity") != NULL;
+    info->refusing_count += pod_info->refuses_others;
+    table->refusing_count += pod_info->refuses_others;
     pod_requests(pod, &pod_info->requests);
     if (info->pod_count == info->pod_capacity) {
         info->pod_capacity = info->pod_capacity == 0 ? 8 : info->pod_capacity * 2;

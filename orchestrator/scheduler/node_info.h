@@ -19,6 +19,8 @@ struct pod_info {
     json_t *pod; /* a reference */
     struct resource_amounts requests;
     int64_t priority;
+    const char *controller_uid; /* of the pod; NULL: none. Borrowed from it */
+    bool refuses_others;        /* it has required anti-affinity */
 };
 
 struct node_info {
@@ -30,6 +32,7 @@ struct node_info {
     struct pod_info **pods; /* owned */
     size_t pod_count;
     size_t pod_capacity;
+    size_t refusing_count; /* pods that refuse others */
 };
 
 /* All nodes, and where each pod is. */
@@ -39,6 +42,7 @@ struct node_table {
     size_t capacity;
     struct bytes_map by_name;
     struct bytes_map node_of_pod; /* uid to node_info */
+    size_t refusing_count;        /* pods that refuse others, on all nodes */
 };
 
 void node_table_init(struct node_table *table);
