@@ -33,7 +33,10 @@ static inline size_t buf_size(const struct buf *buf)
 
 static inline struct bytes buf_bytes(const struct buf *buf)
 {
-    return bytes_make(buf->data == NULL ? NULL : buf->data + buf->start, buf_size(buf));
+    if (buf->data == NULL) {
+        return bytes_make(NULL, 0);
+    }
+    return bytes_make(buf->data + buf->start, buf_size(buf));
 }
 
 /* Room for size more bytes; the pointer is valid until the next call. buf_commit makes them count.

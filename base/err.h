@@ -54,6 +54,11 @@ __attribute__((format(printf, 3, 4))) int err_set(struct err *err, int code, con
 /* As err_set with ": <strerror>" appended; saved_errno is positive; returns -saved_errno. */
 __attribute__((format(printf, 3, 4))) int err_set_errno(struct err *err, int saved_errno,
                                                         const char *format, ...);
+/* For a call whose failure is harmless at this place; a comment at the call says why. */
+static inline void err_ignore(int code)
+{
+    (void)code;
+}
 /* Put "prefix: " before the text that is there; returns err->code. */
 __attribute__((format(printf, 2, 3))) int err_prefix(struct err *err, const char *format, ...);
 

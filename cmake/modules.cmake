@@ -62,6 +62,6 @@ endfunction()
 # CORACLE_BIN). Exit 77 means skipped: what it needs is not installed. They run one at a time.
 function(coracle_system_test name)
     add_test(NAME ${name} COMMAND ${ARGN} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
-    set_tests_properties(${name} PROPERTIES LABELS system TIMEOUT 300 SKIP_RETURN_CODE 77 RUN_SERIAL ON
+    set_tests_properties(${name} PROPERTIES LABELS system TIMEOUT 1200 SKIP_RETURN_CODE 77 RUN_SERIAL ON
         ENVIRONMENT "CORACLE_BIN=${CMAKE_BINARY_DIR}/bin")
 endfunction()

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/check.h"
+#include "proto/arena_allocator.h"
 #include "proto/http_session.h"
 
 static const struct http_header content_type = HTTP_HEADER_INIT("content-type", "application/grpc");
@@ -47,6 +48,11 @@ struct bytes grpc_call_authority(const struct grpc_call *call)
     return call->exchange->authority;
 }
 
+bool grpc_call_is_gateway(const struct grpc_call *call)
+{
+    return call->gateway != NULL;
+}
+
 uint64_t grpc_call_deadline_ms(const struct grpc_call *call)
 {
     return timer_is_set(&call->deadline) ? call->deadline.deadline_ms : UINT64_MAX;
@@ -78,6 +84,10 @@ void grpc_call_begin_message(struct grpc_call *call, size_t size)
         timers_set(timers, &call->deadline, timers->now_ms); /* the call ends, but not in here */
         return;
     }
+    if (call->gateway != NULL) {
+        grpc_gateway_begin_message(call, size);
+        return;
+    }
     http_exchange_respond(call->exchange, 200, &content_type, 1);
     uint8_t prefix[GRPC_PREFIX_BYTES];
     grpc_frame_prefix(prefix, size);
@@ -86,15 +96,22 @@ void grpc_call_begin_message(struct grpc_call *call, size_t size)
 
 void grpc_call_add(struct grpc_call *call, struct bytes piece)
 {
-    if (can_send(call)) {
+    if (!can_send(call)) {
+        return;
+    }
+    if (call->gateway != NULL) {
+        grpc_gateway_add(call, piece);
+    } else {
         http_exchange_send(call->exchange, piece);
     }
 }
 
 void grpc_call_add_blob(struct grpc_call *call, struct blob *blob, size_t offset, size_t size)
 {
-    if (can_send(call)) {
+    if (can_send(call) && call->gateway == NULL) {
         http_exchange_send_blob(call->exchange, blob, offset, size);
+    } else {
+        grpc_call_add(call, bytes_make(blob->data + offset, size));
     }
 }
 
@@ -109,6 +126,10 @@ void grpc_call_send_message(struct grpc_call *call, const ProtobufCMessage *mess
     size_t size = can_send(call) ? protobuf_c_message_get_packed_size(message) : 0;
     grpc_call_begin_message(call, size);
     if (!can_send(call)) {
+        return;
+    }
+    if (call->gateway != NULL) {
+        grpc_call_add(call, proto_encode(message, &call->exchange->arena));
         return;
     }
     uint8_t *place = chain_reserve(&call->exchange->out, size);
@@ -180,6 +201,11 @@ void grpc_call_finish_with_trailers(struct grpc_call *call, enum grpc_status sta
         text = oversize;
     }
     CHECK((unsigned)status < sizeof status_trailers / sizeof *status_trailers);
+    if (call->gateway != NULL) {
+        grpc_call_close(call);
+        grpc_gateway_finish(call, status, text == NULL ? "" : text);
+        return;
+    }
     /* content-type leads, for the case that these are all the headers there will be. */
     struct http_header stack[8] = {content_type, status_trailers[status]};
     struct http_header *all = count + 3 <= 8 ? stack : NULL;

@@ -53,7 +53,7 @@ static void cancel(struct grpc_call *call, enum grpc_status reason)
     }
 }
 
-static void fail(struct grpc_call *call, enum grpc_status status, const char *text)
+void grpc_call_fail(struct grpc_call *call, enum grpc_status status, const char *text)
 {
     if (call->is_open) {
         grpc_call_finish(call, status, text);
@@ -66,7 +66,7 @@ static void fail(struct grpc_call *call, enum grpc_status status, const char *te
 void grpc_server_cancel_all(struct grpc_server *server, enum grpc_status status, const char *text)
 {
     while (!list_is_empty(&server->calls)) {
-        fail(container_of(server->calls.next, struct grpc_call, link), status, text);
+        grpc_call_fail(container_of(server->calls.next, struct grpc_call, link), status, text);
     }
 }
 
@@ -74,15 +74,16 @@ static void on_deadline(struct timer *timer)
 {
     struct grpc_call *call = container_of(timer, struct grpc_call, deadline);
     /* Of a message that was too large, grpc_call_finish makes its own text. */
-    fail(call, call->oversize_bytes > 0 ? GRPC_RESOURCE_EXHAUSTED : GRPC_DEADLINE_EXCEEDED,
-         "context deadline exceeded");
+    grpc_call_fail(call,
+                   call->oversize_bytes > 0 ? GRPC_RESOURCE_EXHAUSTED : GRPC_DEADLINE_EXCEEDED,
+                   "context deadline exceeded");
 }
 
-static void deliver(struct grpc_call *call, struct bytes raw)
+void grpc_call_deliver(struct grpc_call *call, struct bytes raw)
 {
     bool is_stream = call->method->client_stream;
     if (call->message_count > 0 && !is_stream) {
-        fail(call, GRPC_INTERNAL, "cardinality violation: more than one request message");
+        grpc_call_fail(call, GRPC_INTERNAL, "cardinality violation: more than one request message");
         return;
     }
     call->message_count++;
@@ -91,7 +92,8 @@ static void deliver(struct grpc_call *call, struct bytes raw)
     if (call->method->request != NULL) {
         message.decoded = proto_decode(call->method->request, raw, arena);
         if (message.decoded == NULL) {
-            fail(call, GRPC_INTERNAL, "grpc: error unmarshalling request: malformed message");
+            grpc_call_fail(call, GRPC_INTERNAL,
+                           "grpc: error unmarshalling request: malformed message");
             return;
         }
     }
@@ -101,16 +103,16 @@ static void deliver(struct grpc_call *call, struct bytes raw)
     }
 }
 
-static void tell_end(struct grpc_call *call)
+void grpc_call_tell_end(struct grpc_call *call)
 {
     if (!call->is_open || !call->has_end || call->told_end || call->is_paused) {
         return;
     }
     call->told_end = true;
     if (grpc_deframer_is_partial(&call->in)) {
-        fail(call, GRPC_INTERNAL, "unexpected EOF");
+        grpc_call_fail(call, GRPC_INTERNAL, "unexpected EOF");
     } else if (call->message_count == 0 && !call->method->client_stream) {
-        fail(call, GRPC_INTERNAL, "cardinality violation: no request message");
+        grpc_call_fail(call, GRPC_INTERNAL, "cardinality violation: no request message");
     } else if (call->server->options.handler->on_half_close != NULL) {
         call->server->options.handler->on_half_close(call);
     }
@@ -128,16 +130,17 @@ void grpc_call_receive(struct grpc_call *call, struct bytes data)
             break;
         }
         if (rv > 0) {
-            deliver(call, message);
+            grpc_call_deliver(call, message);
         } else {
-            fail(call, rv == ERR_TOO_LARGE ? GRPC_RESOURCE_EXHAUSTED : GRPC_INTERNAL, err.text);
+            grpc_call_fail(call, rv == ERR_TOO_LARGE ? GRPC_RESOURCE_EXHAUSTED : GRPC_INTERNAL,
+                           err.text);
         }
     }
     call->is_delivering = false;
     if (call->is_open && call->is_paused) {
         grpc_deframer_store(&call->in, input);
     }
-    tell_end(call);
+    grpc_call_tell_end(call);
 }
 
 static void on_resume(struct timer *timer)
@@ -146,7 +149,11 @@ static void on_resume(struct timer *timer)
     size_t held_bytes = call->held_bytes;
     call->held_bytes = 0;
     http_exchange_consume(call->exchange, held_bytes);
-    grpc_call_receive(call, bytes_make(NULL, 0));
+    if (call->gateway != NULL) {
+        grpc_gateway_receive(call);
+    } else {
+        grpc_call_receive(call, bytes_make(NULL, 0));
+    }
 }
 
 static void on_body(struct http_exchange *x, struct bytes data)
@@ -166,7 +173,7 @@ static void on_end(struct http_exchange *x)
 {
     struct grpc_call *call = x->data;
     call->has_end = true;
-    tell_end(call);
+    grpc_call_tell_end(call);
 }
 
 static void on_writable(struct http_exchange *x)
@@ -177,13 +184,17 @@ static void on_writable(struct http_exchange *x)
     }
 }
 
-static void on_close(struct http_exchange *x, int reason)
+void grpc_call_on_exchange_close(struct grpc_call *call)
 {
-    (void)reason;
-    struct grpc_call *call = x->data;
     cancel(call, GRPC_CANCELED);
     grpc_deframer_deinit(&call->in);
     arena_deinit(&call->message_arena);
+}
+
+static void on_close(struct http_exchange *x, int reason)
+{
+    (void)reason;
+    grpc_call_on_exchange_close(x->data);
 }
 
 static const struct http_handler call_http_handler = {
@@ -248,8 +259,8 @@ static void refuse_unknown(const struct grpc_server *server, struct http_exchang
     refuse(x, GRPC_UNIMPLEMENTED, text);
 }
 
-static struct grpc_call *make_call(struct grpc_server *server, struct http_exchange *x,
-                                   const struct grpc_method *method)
+struct grpc_call *grpc_call_open(struct grpc_server *server, struct http_exchange *x,
+                                 const struct grpc_method *method, const uint64_t *timeout_ms)
 {
     struct grpc_call *call = arena_zalloc(&x->arena, sizeof *call);
     call->server = server;
@@ -262,6 +273,10 @@ static struct grpc_call *make_call(struct grpc_server *server, struct http_excha
     arena_init(&call->message_arena);
     list_push_back(&server->calls, &call->link);
     server->call_count++;
+    if (timeout_ms != NULL) {
+        timers_set(server->options.timers, &call->deadline,
+                   server->options.timers->now_ms + *timeout_ms);
+    }
     return call;
 }
 
@@ -284,14 +299,11 @@ static void start(struct grpc_server *server, struct http_exchange *x,
         refuse(x, GRPC_UNIMPLEMENTED, text);
         return;
     }
-    struct grpc_call *call = make_call(server, x, method);
+    struct grpc_call *call =
+        grpc_call_open(server, x, method, timeout.data != NULL ? &timeout_ms : NULL);
     call->in.encoding = parsed;
     x->handler = &call_http_handler;
     x->data = call;
-    if (timeout.data != NULL) {
-        timers_set(server->options.timers, &call->deadline,
-                   server->options.timers->now_ms + timeout_ms);
-    }
     if (server->options.handler->on_call_start != NULL) {
         server->options.handler->on_call_start(call);
     }

@@ -64,7 +64,7 @@ struct http_limits {
     uint32_t frames_burst;            /* frames that carry no work (PING, SETTINGS, PRIORITY,
                                          WINDOW_UPDATE, empty DATA) at once: 10000 */
     uint32_t frames_per_s;            /* and from then on: 1000 */
-    uint32_t output_bytes_max;        /* unsent bytes at which reading stops: 1 MiB */
+    uint32_t output_bytes_max;        /* made and given to the socket at a time: 1 MiB */
     uint32_t handshake_timeout_ms;    /* TLS, and the HTTP/2 preface with SETTINGS: 10 s */
     uint32_t header_timeout_ms;    /* from the first to the last byte of a header section: 10 s */
     uint32_t idle_timeout_ms;      /* HTTP/1.1 between requests: 120 s */

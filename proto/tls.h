@@ -2,7 +2,9 @@
  * OpenSSL's own for certificate validity.
  *
  * TLS 1.2 (AEAD suites only) and 1.3; no renegotiation, no compression, no session resumption, so a
- * revoked certificate is out at the next connection. ALPN offers and accepts h2 and http/1.1. */
+ * revoked certificate is out at the next connection. ALPN offers and accepts h2 and http/1.1.
+ *
+ * A context and its sessions belong to one thread: each loop has a context of its own. */
 #ifndef PROTO_TLS_H
 #define PROTO_TLS_H
 

@@ -6,12 +6,13 @@
 #include "base/pb.h"
 #include "kvstore/backend/backend.h"
 #include "kvstore/cluster/cluster_internal.h"
+#include "kvstore/mvcc/meta_key.h"
 
-#define META_MEMBER "member/"
-#define META_REMOVED "removed/"
+#define META_MEMBER BYTES_LITERAL("member/")
+#define META_REMOVED BYTES_LITERAL("removed/")
 #define META_VERSION BYTES_LITERAL("cluster/version")
 
-enum { META_KEY_SIZE_MAX = 32, META_SCAN = 16, VERSION_SIZE_MAX = 64 };
+enum { META_SCAN = 16, VERSION_SIZE_MAX = 64 };
 
 struct cluster {
     struct cluster_member members[CLUSTER_MEMBERS_MAX];
@@ -95,23 +96,12 @@ void cluster_append_members(const struct cluster *cluster, struct buf *out, uint
 
 /* --- the meta table -------------------------------------------------------------------------- */
 
-static struct bytes meta_key(uint8_t *memory, const char *prefix, uint64_t id)
-{
-    size_t size = strlen(prefix);
-    CHECK(size + 8 <= META_KEY_SIZE_MAX);
-    memcpy(memory, prefix, size);
-    for (unsigned i = 0; i < 8; i++) {
-        memory[size + i] = (uint8_t)(id >> (56 - 8 * i));
-    }
-    return bytes_make(memory, size + 8);
-}
-
 static void store_member(const struct cluster_member *member, struct backend_batch *batch)
 {
     uint8_t key[META_KEY_SIZE_MAX];
     struct buf value = BUF_INIT;
     cluster_member_encode(&value, member);
-    backend_batch_meta_put(batch, meta_key(key, META_MEMBER, member->id), buf_bytes(&value));
+    backend_batch_meta_put(batch, meta_key_make(key, META_MEMBER, member->id), buf_bytes(&value));
     buf_deinit(&value);
 }
 
@@ -141,19 +131,14 @@ static int load_member(struct cluster *cluster, const struct backend_meta *meta)
 
 static int load_removed(struct cluster *cluster, const struct backend_meta *meta)
 {
-    const size_t prefix = strlen(META_REMOVED);
-    uint64_t id = 0;
-    if (meta->key.size != prefix + 8) {
+    if (meta->key.size != META_REMOVED.size + META_ID_SIZE) {
         return ERR_CORRUPT;
     }
-    for (unsigned i = 0; i < 8; i++) {
-        id = id << 8 | meta->key.data[prefix + i];
-    }
-    (void)u64_map_set(&cluster->removed, id, cluster);
+    (void)u64_map_set(&cluster->removed, meta_key_id(meta->key, META_REMOVED.size), cluster);
     return 0;
 }
 
-static int load_all(struct cluster *cluster, struct backend *backend, const char *prefix,
+static int load_all(struct cluster *cluster, struct backend *backend, struct bytes prefix,
                     int (*load)(struct cluster *, const struct backend_meta *), struct err *err)
 {
     struct backend_meta found[META_SCAN];
@@ -161,21 +146,25 @@ static int load_all(struct cluster *cluster, struct backend *backend, const char
     struct bytes after = {NULL, 0};
     uint32_t count = META_SCAN;
     while (count == META_SCAN) {
-        int code = backend_meta_scan(backend, bytes_from_text(prefix), after, found, META_SCAN,
-                                     &count, err);
+        int code = backend_meta_scan(backend, prefix, after, found, META_SCAN, &count, err);
         for (uint32_t i = 0; code == 0 && i < count; i++) {
             code = load(cluster, &found[i]);
             if (code != 0) {
-                (void)err_set(err, code, "a stored member under '%s' cannot be decoded", prefix);
+                (void)err_set(err, code, "a stored member under '%.*s' cannot be decoded",
+                              (int)prefix.size, (const char *)prefix.data);
             }
         }
         if (code != 0) {
             return code;
         }
         if (count > 0) {
-            CHECK(found[count - 1].key.size <= sizeof last);
-            memcpy(last, found[count - 1].key.data, found[count - 1].key.size);
-            after = bytes_make(last, found[count - 1].key.size);
+            struct bytes key = found[count - 1].key;
+            if (key.size > sizeof last) {
+                return err_set(err, ERR_CORRUPT, "a stored member has a key of %zu bytes",
+                               key.size);
+            }
+            memcpy(last, key.data, key.size);
+            after = bytes_make(last, key.size);
         }
     }
     return 0;
@@ -284,8 +273,8 @@ static void remove_member(struct cluster *cluster, uint64_t id, struct backend_b
     memmove(cluster->members + at, cluster->members + at + 1,
             (cluster->count - at) * sizeof cluster->members[0]);
     (void)u64_map_set(&cluster->removed, id, cluster);
-    backend_batch_meta_delete(batch, meta_key(key, META_MEMBER, id));
-    backend_batch_meta_put(batch, meta_key(key, META_REMOVED, id), BYTES_LITERAL("1"));
+    backend_batch_meta_delete(batch, meta_key_make(key, META_MEMBER, id));
+    backend_batch_meta_put(batch, meta_key_make(key, META_REMOVED, id), BYTES_LITERAL("1"));
 }
 
 enum etcd_error cluster_apply(struct cluster *cluster, const struct cluster_change *change,

@@ -16,7 +16,7 @@ void cluster_urls_deinit(struct cluster_urls *urls)
 char *cluster_text(struct bytes bytes)
 {
     char *text = mem_alloc(bytes.size + 1);
-    if (bytes.size > 0) {
+    if (bytes.data != NULL) {
         memcpy(text, bytes.data, bytes.size);
     }
     text[bytes.size] = 0;

@@ -194,8 +194,7 @@ void lessor_attach(struct lessor *lessor, int64_t id, struct bytes key)
     memcpy(item->key, key.data, key.size);
     if (lease->item_count == lease->item_capacity) {
         lease->item_capacity = lease->item_capacity == 0 ? 1 : lease->item_capacity * 2;
-        lease->items =
-            mem_reallocarray(lease->items, lease->item_capacity, sizeof(lease->items[0]));
+        lease->items = mem_reallocarray(lease->items, lease->item_capacity, sizeof(void *));
     }
     lease->items[lease->item_count++] = item;
     forget_order(lease);
@@ -341,6 +340,11 @@ bool lessor_is_primary(const struct lessor *lessor)
 void lessor_set_now(struct lessor *lessor, uint64_t now_ms)
 {
     lessor->now_ms = now_ms;
+}
+
+uint64_t lessor_now(const struct lessor *lessor)
+{
+    return lessor->now_ms;
 }
 
 int64_t lessor_renew(struct lessor *lessor, int64_t id, uint64_t now_ms)

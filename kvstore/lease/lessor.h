@@ -60,6 +60,7 @@ bool lessor_is_primary(const struct lessor *lessor);
 /* Leases granted or renewed at apply on the leader start at this time: the node calls it with its
  * clock before it applies entries. Without it new deadlines would be measured from the past. */
 void lessor_set_now(struct lessor *lessor, uint64_t now_ms);
+uint64_t lessor_now(const struct lessor *lessor); /* the last such time */
 
 /* Full TTL from now. Returns the TTL in seconds, or 0 if the lease does not exist or this member is
  * not primary. A lease whose deadline passed and which waits for its revocation is not renewed: 0.

@@ -3,6 +3,8 @@
 #include "base/check.h"
 #include "base/mem.h"
 
+#define POINTER_BYTES sizeof(void *)
+
 static unsigned key_count(const struct key_node *node)
 {
     return node->level == 0 ? node->count : node->count - 1U;
@@ -228,8 +230,7 @@ void key_leaf_insert(struct key_leaf *leaf, unsigned position, struct key_entry 
     unsigned count = leaf->node.count;
     CHECK(count < KEY_FANOUT && position <= count);
     open_slot(&leaf->node, position, count);
-    memmove(leaf->entry + position + 1, leaf->entry + position,
-            (count - position) * sizeof leaf->entry[0]);
+    memmove(leaf->entry + position + 1, leaf->entry + position, (count - position) * POINTER_BYTES);
     uint64_t low = leaf->live & bits_below(position);
     leaf->live = low | (leaf->live & ~bits_below(position)) << 1;
     leaf->entry[position] = entry;
@@ -245,9 +246,8 @@ static void inner_insert(struct key_inner *inner, unsigned slot, struct key_sepa
     CHECK(count < KEY_FANOUT && slot < count);
     open_slot(&inner->node, slot, count - 1);
     memmove(inner->separator + slot + 1, inner->separator + slot,
-            (count - 1 - slot) * sizeof(inner->separator[0]));
-    memmove(inner->child + slot + 2, inner->child + slot + 1,
-            (count - slot - 1) * sizeof(inner->child[0]));
+            (count - 1 - slot) * POINTER_BYTES);
+    memmove(inner->child + slot + 2, inner->child + slot + 1, (count - slot - 1) * POINTER_BYTES);
     memmove(inner->live + slot + 2, inner->live + slot + 1,
             (count - slot - 1) * sizeof inner->live[0]);
     inner->separator[slot] = separator;
@@ -269,7 +269,7 @@ static struct key_separator *split_leaf(struct key_index *index, struct key_leaf
         separator = separator_between(last, key);
     } else {
         unsigned half = KEY_FANOUT / 2;
-        memcpy(right->entry, left->entry + half, (KEY_FANOUT - half) * sizeof left->entry[0]);
+        memcpy(right->entry, left->entry + half, (KEY_FANOUT - half) * POINTER_BYTES);
         right->node.count = (uint16_t)(KEY_FANOUT - half);
         right->live = left->live >> half;
         left->live &= bits_below(half);
@@ -295,9 +295,9 @@ static struct key_separator *split_inner(struct key_index *index, struct key_inn
     struct key_inner *right = inner_new(index, left->node.level);
     unsigned keep = key_inner_slot(left, key) == KEY_FANOUT - 1U ? KEY_FANOUT - 1U : KEY_FANOUT / 2;
     unsigned moved = KEY_FANOUT - keep;
-    memcpy(right->child, left->child + keep, moved * sizeof(left->child[0]));
+    memcpy(right->child, left->child + keep, moved * POINTER_BYTES);
     memcpy(right->live, left->live + keep, moved * sizeof left->live[0]);
-    memcpy(right->separator, left->separator + keep, (moved - 1) * sizeof(left->separator[0]));
+    memcpy(right->separator, left->separator + keep, (moved - 1) * POINTER_BYTES);
     right->node.count = (uint16_t)moved;
     left->node.count = (uint16_t)keep;
     refresh(&left->node);
@@ -345,9 +345,8 @@ static struct key_separator *inner_close(struct key_inner *inner, unsigned slot)
     unsigned count = inner->node.count;
     struct key_separator *separator = inner->separator[slot];
     memmove(inner->separator + slot, inner->separator + slot + 1,
-            (count - 2 - slot) * sizeof(inner->separator[0]));
-    memmove(inner->child + slot + 1, inner->child + slot + 2,
-            (count - slot - 2) * sizeof(inner->child[0]));
+            (count - 2 - slot) * POINTER_BYTES);
+    memmove(inner->child + slot + 1, inner->child + slot + 2, (count - slot - 2) * POINTER_BYTES);
     memmove(inner->live + slot + 1, inner->live + slot + 2,
             (count - slot - 2) * sizeof inner->live[0]);
     inner->node.count -= 1;
@@ -358,7 +357,7 @@ static struct key_separator *inner_close(struct key_inner *inner, unsigned slot)
 static void merge_leaves(struct key_index *index, struct key_leaf *left, struct key_leaf *right)
 {
     unsigned count = left->node.count;
-    memcpy(left->entry + count, right->entry, right->node.count * sizeof right->entry[0]);
+    memcpy(left->entry + count, right->entry, right->node.count * POINTER_BYTES);
     left->live |= right->node.count == 0 ? 0 : right->live << count;
     left->node.count = (uint16_t)(count + right->node.count);
     left->next = right->next;
@@ -375,9 +374,8 @@ static void merge_inners(struct key_index *index, struct key_inner *left, struct
 {
     unsigned count = left->node.count;
     left->separator[count - 1] = separator;
-    memcpy(left->separator + count, right->separator,
-           (right->node.count - 1U) * sizeof(right->separator[0]));
-    memcpy(left->child + count, right->child, right->node.count * sizeof(right->child[0]));
+    memcpy(left->separator + count, right->separator, (right->node.count - 1U) * POINTER_BYTES);
+    memcpy(left->child + count, right->child, right->node.count * POINTER_BYTES);
     memcpy(left->live + count, right->live, right->node.count * sizeof right->live[0]);
     left->node.count = (uint16_t)(count + right->node.count);
     index->bytes -= sizeof *right;
@@ -434,7 +432,7 @@ void key_tree_remove(struct key_index *index, struct key_path *path)
     unsigned after = leaf->node.count - position - 1U;
     memmove(leaf->node.hint + position, leaf->node.hint + position + 1,
             after * sizeof leaf->node.hint[0]);
-    memmove(leaf->entry + position, leaf->entry + position + 1, after * sizeof leaf->entry[0]);
+    memmove(leaf->entry + position, leaf->entry + position + 1, after * POINTER_BYTES);
     uint64_t high = position == 63 ? 0 : leaf->live >> (position + 1) << position;
     leaf->live = (leaf->live & bits_below(position)) | high;
     leaf->node.count -= 1;

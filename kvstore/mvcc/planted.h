@@ -3,6 +3,7 @@
  * PLANTED(n) is the constant false in the product. The library kv_state_planted (tests only) is
  * built with -DPLANTED_RUNTIME and takes the number from the variable planted_bug. Numbers, shared
  * with raft/planted.h:
+ *   36 the applied index is stored in another transaction than what it covers
  *   49 a transaction reads the value from before its own writes
  *   50 a watcher that catches up gets the revision before its start again
  *   51 a progress notification passes events that are not delivered

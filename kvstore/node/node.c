@@ -8,7 +8,12 @@
 #include "raft/members.h"
 #include "raft/planted.h"
 
-enum { REQUEST_TIMEOUT_BASE_MS = 5000, STORE_INTERVAL_MS = 100, STORE_BYTES = 1 << 20 };
+enum {
+    REQUEST_TIMEOUT_BASE_MS = 5000,
+    STORE_INTERVAL_MS = 100,
+    STORE_BYTES = 1 << 20,
+    COMPACT_BYTES = 32 << 20
+};
 
 /* Messages that may leave only when the batch with this sequence is durable (R1). */
 struct node_held {
@@ -29,6 +34,9 @@ static void set_defaults(struct node_options *options)
     }
     if (options->store_interval_ms == 0) {
         options->store_interval_ms = STORE_INTERVAL_MS;
+    }
+    if (options->compact_bytes == 0) {
+        options->compact_bytes = COMPACT_BYTES;
     }
     if (options->store_bytes_max == 0) {
         options->store_bytes_max = STORE_BYTES;
@@ -156,17 +164,35 @@ void node_on_stored(struct node *node, raft_time_ms now, uint64_t sequence)
     if (kv_on_stored(node->kv, sequence, &err) != 0) {
         stop(node, NODE_STOP_CORRUPT, err.text);
     }
+    if (PLANTED(33)) { /* the log is released before the store is durable */
+        node_on_durable(node, now, kv_applied(node->kv).index);
+    }
+}
+
+/* How many entries to keep for slow followers, when the log has grown enough to be cut; 0: not yet.
+ * Entries may be large (a transaction of 128 puts), so bytes count as well as entries. */
+static bool is_worth_compacting(const struct node *node, raft_index durable, uint64_t *ret_kept)
+{
+    struct raft_status status;
+    raft_get_status(node->raft, &status);
+    uint64_t entries = status.last.index + 1 - status.first;
+    uint64_t average = entries == 0 ? 0 : status.log_bytes / entries + 1;
+    uint64_t fitting = average == 0 ? 0 : node->options.compact_bytes / 2 / average;
+    uint64_t kept = node->options.catchup_entries;
+    *ret_kept = fitting < kept ? fitting : kept;
+    return durable >= node->compacted_index + node->options.compact_entries ||
+           status.log_bytes > node->options.compact_bytes;
 }
 
 /* The log is cut when the store has it durably, and enough has gathered to be worth it. */
 void node_on_durable(struct node *node, raft_time_ms now, raft_index index)
 {
+    uint64_t kept = 0;
     node->now = now;
     node->durable_index = index;
-    if (node->is_installing || index < node->compacted_index + node->options.compact_entries) {
+    if (node->is_installing || !is_worth_compacting(node, index, &kept)) {
         return;
     }
-    uint64_t kept = node->options.catchup_entries;
     raft_index upto = index > kept ? index - kept : 0;
     if (upto <= node->compacted_index) {
         return;
@@ -233,6 +259,12 @@ bool node_peer_is_connected(const struct node *node, raft_id id)
         }
     }
     return id == node_id(node);
+}
+
+void node_store_now(struct node *node, raft_time_ms now)
+{
+    node->now = now;
+    node_store(node, /* is_forced= */ true);
 }
 
 void node_set_disk_full(struct node *node, bool is_full)
@@ -306,7 +338,7 @@ void node_on_installed(struct node *node, raft_time_ms now, struct backend *back
     node->io.persist(node->io.context, &batch);
     step(node, &(struct raft_event){.type = RAFT_APPLIED,
                                     .applied = {.index = node->install_meta.last.index}});
-    node_fail_lost_proposals(node);
+    node_fail_unknown_proposals(node);
     node->io.members_changed(node->io.context);
 }
 
@@ -367,7 +399,7 @@ static void watch_role(struct node *node)
     node->leader = leader;
     node->term = term;
     kv_set_term(node->kv, term);
-    if (role != RAFT_LEADER && node->is_lessor_primary) {
+    if (role != RAFT_LEADER && node->is_lessor_primary && !PLANTED(69)) {
         lessor_demote(kv_lessor(node->kv));
         node->is_lessor_primary = false;
     }
@@ -518,70 +550,4 @@ bool node_hand_over(struct node *node, raft_time_ms now)
     const struct raft_event event = {
         .type = RAFT_TRANSFER, .now = now, .transfer = {.peer = best->id}};
     return raft_step(node->raft, &event) == 0;
-}
-
-/* --- facts --------------------------------------------------------------------------------- */
-
-struct kv *node_kv(struct node *node)
-{
-    return node->kv;
-}
-
-raft_id node_id(const struct node *node)
-{
-    return node->options.raft.id;
-}
-
-raft_id node_leader(const struct node *node)
-{
-    return raft_leader(node->raft);
-}
-
-bool node_is_leader(const struct node *node)
-{
-    return node_leads(node);
-}
-
-bool node_is_learner(const struct node *node)
-{
-    const struct raft_member *self = raft_members_find(raft_members(node->raft), node_id(node));
-    return self != NULL && !self->voter;
-}
-
-void node_get_status(const struct node *node, struct raft_status *status)
-{
-    raft_get_status(node->raft, status);
-}
-
-raft_index node_applied(const struct node *node)
-{
-    return kv_applied(node->kv).index;
-}
-
-struct raft_members node_members_at(const struct node *node, raft_index index)
-{
-    return raft_members_at(node->raft, index);
-}
-
-bool node_wants_snapshot(const struct node *node, struct raft_position last)
-{
-    return !node->is_installing && raft_wants_snapshot(node->raft, last);
-}
-
-bool node_is_installing(const struct node *node)
-{
-    return node->is_installing;
-}
-
-void node_get_stats(const struct node *node, struct node_stats *ret_stats)
-{
-    *ret_stats = node->stats;
-    ret_stats->proposals_pending = node->waiters.count;
-}
-
-void node_check(const struct node *node)
-{
-    raft_check(node->raft);
-    kv_check(node->kv);
-    CHECK(kv_applied(node->kv).index <= raft_commit(node->raft) || node->is_installing);
 }

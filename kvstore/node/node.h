@@ -19,6 +19,7 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
+#include "kvstore/auth/authorize.h"
 #include "kvstore/state/etcd_error.h"
 #include "kvstore/state/kv.h"
 #include "raft/message.h"
@@ -51,6 +52,23 @@ enum node_method {
     NODE_HASH,
     NODE_HASH_KV,
     NODE_MOVE_LEADER,
+    NODE_AUTH_ENABLE,
+    NODE_AUTH_DISABLE,
+    NODE_AUTH_STATUS,
+    NODE_AUTHENTICATE, /* InternalAuthenticateRequest: the password was checked before */
+    NODE_USER_ADD,     /* with the hashed password in place of the password */
+    NODE_USER_GET,
+    NODE_USER_LIST,
+    NODE_USER_DELETE,
+    NODE_USER_CHANGE_PASSWORD,
+    NODE_USER_GRANT_ROLE,
+    NODE_USER_REVOKE_ROLE,
+    NODE_ROLE_ADD,
+    NODE_ROLE_GET,
+    NODE_ROLE_LIST,
+    NODE_ROLE_DELETE,
+    NODE_ROLE_GRANT_PERMISSION,
+    NODE_ROLE_REVOKE_PERMISSION,
     NODE_MEMBER_ATTR_SET, /* InternalRaftRequest's: a member publishes its name and client URLs */
     NODE_CLUSTER_VERSION_SET,
     NODE_METHOD_COUNT
@@ -61,6 +79,8 @@ struct node_request {
     enum node_method method;
     struct bytes body;
     uint64_t fresh_id; /* random, 1..INT64_MAX: the id of a lease or a member that gets one */
+    struct auth_caller caller; /* who asks; borrowed for the call */
+    bool is_internal;          /* by this process itself, or authorised before: nobody is asked */
 };
 
 struct node_reply {
@@ -121,6 +141,7 @@ struct node_options {
     uint32_t applied_gap_max;    /* committed and not applied; beyond it requests are refused */
     uint64_t catchup_entries;    /* kept for slow followers after a log compaction */
     uint64_t compact_entries;    /* entries between two log compactions */
+    uint64_t compact_bytes;      /* ... or bytes in memory; half of it stays; 0: 32 MiB */
     uint32_t store_interval_ms;  /* longest time that applied changes wait for the store; 0: 100 */
     uint64_t store_bytes_max;    /* ... or until so much waits; 0: 1 MiB */
     uint32_t max_learners;
@@ -158,6 +179,8 @@ void node_on_snapshot_sent(struct node *node, raft_time_ms now, raft_id peer, ra
 /* A stream to the peer was established, or lost. */
 void node_on_peer(struct node *node, raft_time_ms now, raft_id peer, bool is_connected);
 /* The log's disk is nearly full (writes are refused until it is not). */
+/* Hand what is applied to the store now, without waiting for more. */
+void node_store_now(struct node *node, raft_time_ms now);
 void node_set_disk_full(struct node *node, bool is_full);
 
 /* Do what is due. Call after a group of inputs and when node_deadline has come; true: call again

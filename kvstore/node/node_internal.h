@@ -58,6 +58,9 @@ struct node_read {
     enum node_method method;
     raft_time_ms deadline;
     struct blob *body;
+    struct blob *username; /* NULL: nobody */
+    uint64_t auth_revision;
+    bool is_internal;
     struct kv_read *job; /* NULL: not started */
     bool is_parked;      /* a chunk was delivered, node_resume goes on */
 };
@@ -174,6 +177,7 @@ struct node_waiter *node_waiter_find(struct node *node, uint64_t request_id);
 /* The waiter is answered (or nobody is there any more): forget it. */
 void node_waiter_free(struct node *node, struct node_waiter *waiter);
 void node_fail_lost_proposals(struct node *node);
+void node_fail_unknown_proposals(struct node *node);
 void node_expire_waiters(struct node *node);
 raft_time_ms node_waiters_deadline(const struct node *node);
 
@@ -210,6 +214,11 @@ void node_free_forwards(struct node *node);
 /* node_submit.c: on this member, for a client or (peer not 0) for a peer's client */
 void node_execute(struct node *node, const struct node_request *request, raft_id peer,
                   uint64_t peer_id);
+
+/* node_authorize.c */
+enum etcd_error node_authorize(struct node *node, const struct node_request *request);
+/* Before anything is done for a client: what need not wait for an entry or a read point. */
+enum etcd_error node_authorize_early(struct node *node, const struct node_request *request);
 
 /* node_member.c */
 void node_member_change(struct node *node, const struct node_request *request, raft_id peer,

@@ -216,6 +216,9 @@ static struct blob *encode_config(struct node *node, const struct cluster_change
     if (code != 0) {
         return NULL; /* raft's set is ahead of what is applied: a change is under way */
     }
+    if (raft_members_voter_count(&members) == 0) {
+        return NULL; /* somebody has to be left who can decide, with strict checks or without */
+    }
     struct buf rest = BUF_INIT;
     cluster_change_encode(&rest, change);
     struct blob *data = raft_members_encode(&members, buf_bytes(&rest));

@@ -1,6 +1,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "kvstore/node/node_internal.h"
+#include "raft/planted.h"
 
 /* The life of a proposal:
  *
@@ -80,7 +81,9 @@ void node_propose(struct node *node, const struct node_request *request, raft_id
         return;
     }
     struct node_waiter *waiter = waiter_new(node, request, peer, peer_id);
-    const struct kv_entry_header header = {.request_id = waiter->request_id};
+    const struct kv_entry_header header = {.request_id = waiter->request_id,
+                                           .username = request->caller.username,
+                                           .auth_revision = request->caller.auth_revision};
     buf_clear(&node->scratch);
     kv_entry_encode(&node->scratch, &header, op, body);
     enqueue(node, RAFT_ENTRY_COMMAND, buf_to_blob(&node->scratch), waiter->request_id, 0);
@@ -206,6 +209,10 @@ static void send_to_leader(struct node *node, raft_id leader)
             waiter->is_sent = true;
             node_send_proposal_frame(node, leader, proposal->request_id,
                                      blob_bytes(proposal->data));
+            if (PLANTED(62)) { /* proposed again, though the first may have been taken */
+                node_send_proposal_frame(node, leader, proposal->request_id,
+                                         blob_bytes(proposal->data));
+            }
         }
         proposal_free(node, proposal);
     }
@@ -226,8 +233,8 @@ void node_flush_proposals(struct node *node)
     }
 }
 
-/* Another entry stands where these were proposed: certainly lost. */
-void node_fail_lost_proposals(struct node *node)
+/* What was proposed at or below the applied index will not be answered by its entry any more. */
+static void fail_passed_proposals(struct node *node, enum etcd_error status)
 {
     raft_index applied = kv_applied(node->kv).index;
     while (!list_is_empty(&node->waiters_by_position)) {
@@ -236,8 +243,20 @@ void node_fail_lost_proposals(struct node *node)
         if (waiter->at.index > applied) {
             return;
         }
-        answer(node, waiter, ETCD_LEADER_CHANGED);
+        answer(node, waiter, status);
     }
+}
+
+/* Another entry stands where these were proposed: certainly lost. */
+void node_fail_lost_proposals(struct node *node)
+{
+    fail_passed_proposals(node, ETCD_LEADER_CHANGED);
+}
+
+/* A snapshot came instead of the entries: nobody here knows which they were. */
+void node_fail_unknown_proposals(struct node *node)
+{
+    fail_passed_proposals(node, ETCD_TIMEOUT);
 }
 
 static void drop_queued(struct node *node, uint64_t request_id)
@@ -261,7 +280,8 @@ void node_expire_waiters(struct node *node)
         if (!waiter->is_sent) {
             drop_queued(node, waiter->request_id); /* so the client may be sure: not applied */
         }
-        answer(node, waiter, ETCD_TIMEOUT);
+        /* 67: an unknown outcome is called certain. */
+        answer(node, waiter, PLANTED(67) ? ETCD_LEADER_CHANGED : ETCD_TIMEOUT);
     }
 }
 

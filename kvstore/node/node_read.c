@@ -11,6 +11,7 @@ static void read_free(struct node_read *read)
     list_remove(&read->link);
     kv_read_free(read->job);
     blob_unref(read->body);
+    blob_unref(read->username);
     mem_free(read);
 }
 
@@ -61,6 +62,11 @@ static bool try_now(struct node *node, const struct node_request *request, raft_
     if (op != KV_OP_RANGE && op != KV_OP_TXN) {
         return false;
     }
+    enum etcd_error error = node_authorize(node, request);
+    if (error != ETCD_OK) {
+        node_reply_status(node, request->token, peer, peer_id, error);
+        return true;
+    }
     kv_result_clear(&node->result);
     struct kv_read *job = kv_read_now(node->kv, op, request->body, slice(), &node->result);
     if (job == NULL) {
@@ -84,12 +90,24 @@ void node_read_start(struct node *node, const struct node_request *request, raft
     read->method = request->method;
     read->deadline = node->now + node->options.request_timeout_ms;
     read->body = blob_new_copy(request->body.data, request->body.size);
+    read->auth_revision = request->caller.auth_revision;
+    read->is_internal = request->is_internal;
+    if (request->caller.username.size > 0) {
+        read->username =
+            blob_new_copy(request->caller.username.data, request->caller.username.size);
+    }
     list_push_back(is_linearizable ? &node->new_reads : &node->ready_reads, &read->link);
 }
 
 void node_flush_reads(struct node *node)
 {
     if (list_is_empty(&node->new_reads) || node->now < node->read_retry_at) {
+        return;
+    }
+    if (PLANTED(65) && !list_is_empty(&node->read_batches)) { /* with an older read point */
+        list_splice_back(
+            &container_of(node->read_batches.prev, struct node_read_batch, link)->reads,
+            &node->new_reads);
         return;
     }
     uint64_t token = node->next_read_token++;
@@ -173,9 +191,28 @@ static void answer_small(struct node *node, struct node_read *read)
     read_free(read);
 }
 
+/* Against the users at the read point. */
+static enum etcd_error authorize(struct node *node, const struct node_read *read)
+{
+    const struct node_request request = {
+        .method = read->method,
+        .body = blob_bytes(read->body),
+        .caller = {.username = read->username == NULL ? (struct bytes){NULL, 0}
+                                                      : blob_bytes(read->username),
+                   .auth_revision = read->auth_revision},
+        .is_internal = read->is_internal,
+    };
+    return node_authorize(node, &request);
+}
+
 /* One slice; true while the read stays in the list and can go on at once. */
 static bool run(struct node *node, struct node_read *read)
 {
+    enum etcd_error error = read->job == NULL ? authorize(node, read) : ETCD_OK;
+    if (error != ETCD_OK) {
+        fail(node, read, error);
+        return false;
+    }
     if (read_op(read->method) == KV_OP_NONE) {
         answer_small(node, read);
         return false;

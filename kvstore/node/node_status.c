@@ -125,7 +125,8 @@ void node_status_reply(struct node *node, uint64_t token)
     header.member_id = kv_member_id(node->kv);
     header.revision = kv_revision(node->kv);
     header.raft_term = raft.term;
-    Etcdserverpb__StatusResponse response = ETCDSERVERPB__STATUS_RESPONSE__INIT;
+    Etcdserverpb__StatusResponse response;
+    etcdserverpb__status_response__init(&response);
     response.header = &header;
     response.version = arena_strdup(&arena, node->options.version);
     response.dbsize = (int64_t)backend.size_bytes;

@@ -18,6 +18,40 @@ static enum kv_op proposal_op(enum node_method method)
         return KV_OP_LEASE_REVOKE;
     case NODE_ALARM:
         return KV_OP_ALARM;
+    case NODE_AUTH_ENABLE:
+        return KV_OP_AUTH_ENABLE;
+    case NODE_AUTH_DISABLE:
+        return KV_OP_AUTH_DISABLE;
+    case NODE_AUTH_STATUS:
+        return KV_OP_AUTH_STATUS;
+    case NODE_AUTHENTICATE:
+        return KV_OP_AUTH_AUTHENTICATE;
+    case NODE_USER_ADD:
+        return KV_OP_AUTH_USER_ADD;
+    case NODE_USER_GET:
+        return KV_OP_AUTH_USER_GET;
+    case NODE_USER_LIST:
+        return KV_OP_AUTH_USER_LIST;
+    case NODE_USER_DELETE:
+        return KV_OP_AUTH_USER_DELETE;
+    case NODE_USER_CHANGE_PASSWORD:
+        return KV_OP_AUTH_USER_CHANGE_PASSWORD;
+    case NODE_USER_GRANT_ROLE:
+        return KV_OP_AUTH_USER_GRANT_ROLE;
+    case NODE_USER_REVOKE_ROLE:
+        return KV_OP_AUTH_USER_REVOKE_ROLE;
+    case NODE_ROLE_ADD:
+        return KV_OP_AUTH_ROLE_ADD;
+    case NODE_ROLE_GET:
+        return KV_OP_AUTH_ROLE_GET;
+    case NODE_ROLE_LIST:
+        return KV_OP_AUTH_ROLE_LIST;
+    case NODE_ROLE_DELETE:
+        return KV_OP_AUTH_ROLE_DELETE;
+    case NODE_ROLE_GRANT_PERMISSION:
+        return KV_OP_AUTH_ROLE_GRANT_PERMISSION;
+    case NODE_ROLE_REVOKE_PERMISSION:
+        return KV_OP_AUTH_ROLE_REVOKE_PERMISSION;
     case NODE_MEMBER_ATTR_SET:
         return KV_OP_MEMBER_ATTR_SET;
     case NODE_CLUSTER_VERSION_SET:
@@ -229,6 +263,11 @@ void node_submit(struct node *node, raft_time_ms now, const struct node_request 
     }
     if (node_is_learner(node) && !is_for_learners(request)) {
         node_reply_status(node, request->token, 0, 0, ETCD_LEARNER_UNSUPPORTED);
+        return;
+    }
+    enum etcd_error error = node_authorize_early(node, request);
+    if (error != ETCD_OK) {
+        node_reply_status(node, request->token, 0, 0, error);
         return;
     }
     node_execute(node, request, 0, 0);

@@ -26,7 +26,7 @@ static const struct duration_unit *read_unit(const char **text)
 {
     for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
         size_t length = strlen(units[i].name);
-        bool is_minute_of_ms = strcmp(units[i].name, "m") == 0 && (*text)[1] == 's';
+        bool is_minute_of_ms = strcmp(units[i].name, "m") == 0 && strncmp(*text, "ms", 2) == 0;
         if (strncmp(*text, units[i].name, length) == 0 && !is_minute_of_ms) {
             *text += length;
             return &units[i];

@@ -6,8 +6,9 @@
 #include "kvstore/server/core_internal.h"
 
 enum {
-    WAL_LOW_BYTES = 4 << 20,           /* below it writes are refused: the disk is nearly full */
-    STAGE_PENDING_BYTES_MAX = 32 << 20 /* of a received snapshot, not written yet */
+    WAL_LOW_BYTES = 4 << 20,            /* below it writes are refused: the disk is nearly full */
+    STAGE_PENDING_BYTES_MAX = 32 << 20, /* of a received snapshot, not written yet */
+    WAL_STUCK_MS = 20000                /* a log write that takes longer ends the process (R37) */
 };
 
 static struct metrics *metrics_of(struct core *core)
@@ -43,6 +44,7 @@ static void io_store(void *context, struct backend_batch *batch)
 {
     struct core *core = context;
     metric_observe(metrics_of(core), METRIC_KVD_STORE_BATCH, backend_batch_count(batch));
+    core->last_store_sequence = backend_batch_sequence(batch);
     backend_thread_take_batch(core->backend_thread, batch);
 }
 
@@ -174,6 +176,48 @@ static void on_restored(struct core *core, const struct backend_done *done)
     }
 }
 
+/* Hand over what is applied; who waits learns which batch is the last of it. The store may be too
+ * busy to take everything at once: then again after the next sync. */
+static void push_store(struct core *core)
+{
+    node_store_now(core->node, core_now(core));
+    if (kv_unstored_bytes(node_kv(core->node)) == 0) {
+        list_foreach (link, &core->store_waiters) {
+            struct core_store_waiter *waiter = container_of(link, struct core_store_waiter, link);
+            if (waiter->sequence == UINT64_MAX) {
+                waiter->sequence = core->last_store_sequence;
+            }
+        }
+    }
+    backend_thread_sync(core->backend_thread);
+}
+
+static void release_store_waiters(struct core *core, uint64_t stored_sequence)
+{
+    list_foreach_safe (link, &core->store_waiters) {
+        struct core_store_waiter *waiter = container_of(link, struct core_store_waiter, link);
+        if (waiter->sequence <= stored_sequence) {
+            list_remove(link);
+            waiter->done(waiter);
+        }
+    }
+    if (!list_is_empty(&core->store_waiters)) {
+        push_store(core);
+    }
+}
+
+void core_store_all(struct core *core, struct core_store_waiter *waiter)
+{
+    waiter->sequence = UINT64_MAX;
+    list_push_back(&core->store_waiters, &waiter->link);
+    push_store(core);
+}
+
+void core_store_cancel(struct core_store_waiter *waiter)
+{
+    list_remove(&waiter->link);
+}
+
 static void on_backend_done(struct core *core, const struct backend_done *done)
 {
     switch (done->type) {
@@ -183,6 +227,7 @@ static void on_backend_done(struct core *core, const struct backend_done *done)
         break;
     case BACKEND_DONE_SYNC:
         node_on_durable(core->node, core_now(core), done->durable.index);
+        release_store_waiters(core, done->sequence);
         break;
     case BACKEND_DONE_DEFRAGMENT:
         (void)renew(core); /* a failure has ended the process's work */
@@ -227,7 +272,9 @@ static void submit_inbox(struct core *core)
         const struct node_request request = {.token = (uint64_t)(uintptr_t)call,
                                              .method = call->method,
                                              .body = call->body,
-                                             .fresh_id = call->fresh_id};
+                                             .fresh_id = call->fresh_id,
+                                             .caller = call->caller,
+                                             .is_internal = call->is_internal};
         call->is_submitted = true;
         node_submit(core->node, core_now(core), &request);
     }
@@ -257,6 +304,15 @@ static void set_timer(struct core *core)
 
 static void offer_room(struct core *core);
 
+/* R37: a leader with a stuck disk steps down by raft's own rule; a process whose disk does not come
+ * back makes room for one that may start elsewhere. */
+static void check_disk(struct core *core)
+{
+    if (wal_thread_oldest_ms(core->wal_thread) > WAL_STUCK_MS) {
+        fail(core, EXIT_DISK_FAILED, "the log's disk has not finished a write for 20 s");
+    }
+}
+
 static void run(struct core *core)
 {
     uint64_t started = uv_hrtime();
@@ -276,6 +332,7 @@ static void run(struct core *core)
         (void)uv_idle_stop(&core->idle);
     }
     set_timer(core);
+    check_disk(core);
     metric_observe(metrics_of(core), METRIC_KVD_LOOP, (double)(uv_hrtime() - started) / 1e9);
 }
 

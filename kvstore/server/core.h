@@ -27,6 +27,8 @@ struct core_call {
     enum node_method method;
     struct bytes body; /* valid until the call was taken up; then not needed */
     uint64_t fresh_id;
+    struct auth_caller caller; /* as body */
+    bool is_internal;
     core_reply *on_reply;
     bool is_submitted; /* taken up by the node, answer outstanding */
 };
@@ -100,6 +102,16 @@ bool core_is_staging(const struct core *core);
 /* Compact the store's file; done(data, code) runs when it is finished. ERR_BUSY: one runs. */
 typedef void core_defragment_done(void *data, int code, const char *text);
 MUST_USE int core_defragment(struct core *core, core_defragment_done *done, void *data);
+
+/* Everything applied by now is in the store, durably, when done(data) runs: for a snapshot that
+ * must not miss what was acknowledged. Embedded in the caller's object. */
+struct core_store_waiter {
+    struct list link;
+    uint64_t sequence; /* of the last batch it waits for; UINT64_MAX: not handed over yet */
+    void (*done)(struct core_store_waiter *waiter);
+};
+void core_store_all(struct core *core, struct core_store_waiter *waiter);
+void core_store_cancel(struct core_store_waiter *waiter);
 
 void core_wake(struct core *core); /* run soon: state changed outside a call */
 struct node *core_node(struct core *core);

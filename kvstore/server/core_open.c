@@ -93,6 +93,7 @@ static int open_log(struct opening *opening, const char *directory,
         .member_id = core->options.member_id,
         .durable_applied_index = backend_applied(core->backend).index,
         .installed = installed->last.index > 0 ? installed : NULL,
+        .clock_ns = clock_monotonic_ns,
     };
     code = wal_open(&options, &opening->wal, &opening->recovered, err);
     if (code != 0) {
@@ -258,6 +259,7 @@ int core_open(const struct core_options *options, struct core **ret_core, int *r
     core->options = *options;
     core->data_dir_fd = -1;
     list_init(&core->inbox);
+    list_init(&core->store_waiters);
     core_start_loop(core);
     struct opening opening = {.core = core};
     int code = open_all(&opening, ret_exit_code, err);

@@ -157,6 +157,7 @@ static void start_probe(struct http_service *http, struct http_exchange *x,
         .method = NODE_RANGE,
         .body = is_serializable ? bytes_make(serializable_range, sizeof serializable_range)
                                 : bytes_make(linearizable_range, sizeof linearizable_range),
+        .is_internal = true, /* it reads no value */
         .on_reply = on_reply,
     };
     core_submit(http->service->core, &probe->call);

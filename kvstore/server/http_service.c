@@ -99,6 +99,9 @@ static void on_headers(struct http_exchange *x)
     if (http->grpc != NULL && grpc_server_try_take(http->grpc, x)) {
         return;
     }
+    if (http->gateway != NULL && grpc_gateway_try_take(http->gateway, x)) {
+        return;
+    }
     x->handler = &answered;
     route(http, x);
 }

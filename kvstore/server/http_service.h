@@ -4,11 +4,13 @@
 #define KVSTORE_SERVER_HTTP_SERVICE_H
 
 #include "kvstore/server/service.h"
+#include "proto/grpc_gateway.h"
 #include "proto/http_exchange.h"
 
 struct http_service {
     struct service *service;
-    struct grpc_server *grpc; /* NULL: this listener has none */
+    struct grpc_server *grpc;     /* NULL: this listener has none */
+    struct grpc_gateway *gateway; /* of grpc as JSON below /v3/; NULL: none */
     struct metrics *metrics;
     /* Gauges that are read when somebody looks. */
     void (*refresh_metrics)(void *context);

@@ -79,10 +79,24 @@ void lease_service_message(struct grpc_call *call, struct bytes message)
     if (stream == NULL) {
         return;
     }
-    struct keep_alive *keep_alive = mem_alloc(sizeof *keep_alive + message.size);
+    struct auth_caller caller;
+    enum etcd_error error = auth_service_identify(call, &caller);
+    if (error != ETCD_OK) {
+        end(stream);
+        service_fail(call, error);
+        free_if_unused(stream);
+        return;
+    }
+    struct bytes name = caller.username;
+    struct keep_alive *keep_alive = mem_alloc(sizeof *keep_alive + message.size + name.size);
+    if (name.size > 0) {
+        memcpy(keep_alive->body + message.size, name.data, name.size);
+    }
+    caller.username = bytes_make(keep_alive->body + message.size, name.size);
     keep_alive->stream = stream;
     keep_alive->core_call = (struct core_call){.method = NODE_LEASE_KEEP_ALIVE,
                                                .body = bytes_make(keep_alive->body, message.size),
+                                               .caller = caller,
                                                .on_reply = on_reply};
     if (message.size > 0) {
         memcpy(keep_alive->body, message.data, message.size);

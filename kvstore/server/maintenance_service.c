@@ -35,6 +35,11 @@ static void on_defragmented(void *data, int code, const char *text)
 void maintenance_service_defragment(struct grpc_call *call)
 {
     struct service *service = grpc_call_context(call);
+    enum etcd_error error = auth_service_authorize(call, (struct bytes){NULL, 0});
+    if (error != ETCD_OK) {
+        service_fail(call, error);
+        return;
+    }
     if (node_is_learner(core_node(service->core))) {
         service_fail(call, ETCD_LEARNER_UNSUPPORTED);
         return;
@@ -60,6 +65,8 @@ enum {
 };
 
 struct snapshot_call {
+    struct core_store_waiter waiter; /* until everything acknowledged is in the store */
+    struct service *service;
     struct grpc_call *call;
     struct backend_snapshot *view;
     struct kv_snapshot_writer *writer;
@@ -71,6 +78,7 @@ struct snapshot_call {
 
 static void snapshot_free(struct snapshot_call *snapshot)
 {
+    core_store_cancel(&snapshot->waiter);
     grpc_call_set_data(snapshot->call, NULL);
     kv_snapshot_writer_free(snapshot->writer);
     backend_snapshot_close(snapshot->view);
@@ -165,35 +173,50 @@ static void pump(struct snapshot_call *snapshot)
     }
 }
 
-void maintenance_service_snapshot(struct grpc_call *call)
+static void start_snapshot(struct core_store_waiter *waiter)
 {
-    struct service *service = grpc_call_context(call);
-    struct backend_snapshot *view = NULL;
+    struct snapshot_call *snapshot = container_of(waiter, struct snapshot_call, waiter);
+    struct core *core = snapshot->service->core;
+    struct grpc_call *call = snapshot->call;
     struct err err = {0};
-    if (backend_snapshot_open(core_backend(service->core), SNAPSHOT_AGE_MAX_MS, &view, &err) != 0) {
+    if (backend_snapshot_open(core_backend(core), SNAPSHOT_AGE_MAX_MS, &snapshot->view, &err) !=
+        0) {
+        snapshot_free(snapshot);
         service_finish(call, GRPC_UNAVAILABLE, err.text);
         return;
     }
-    struct snapshot_call *snapshot = mem_zalloc(sizeof *snapshot);
-    snapshot->call = call;
-    snapshot->view = view;
-    snapshot->size_bytes = backend_snapshot_size_bytes(view);
-    const struct kv_snapshot_header header = {.cluster_id = core_cluster_id(service->core),
+    snapshot->size_bytes = backend_snapshot_size_bytes(snapshot->view);
+    const struct kv_snapshot_header header = {.cluster_id = core_cluster_id(core),
                                               .size_bytes = snapshot->size_bytes};
-    snapshot->writer = kv_snapshot_writer_new(view, &header);
+    snapshot->writer = kv_snapshot_writer_new(snapshot->view, &header);
     snapshot->hash = EVP_MD_CTX_new();
     CHECK(snapshot->hash != NULL);
     int ok = EVP_DigestInit_ex(snapshot->hash, EVP_sha256(), NULL);
     CHECK(ok == 1);
-    grpc_call_set_data(call, snapshot);
     log_info("sending database snapshot to a client", LOG_U64("size-bytes", snapshot->size_bytes));
     pump(snapshot);
+}
+
+void maintenance_service_snapshot(struct grpc_call *call)
+{
+    struct service *service = grpc_call_context(call);
+    enum etcd_error error = auth_service_authorize(call, (struct bytes){NULL, 0});
+    if (error != ETCD_OK) {
+        service_fail(call, error);
+        return;
+    }
+    struct snapshot_call *snapshot = mem_zalloc(sizeof *snapshot);
+    snapshot->service = service;
+    snapshot->call = call;
+    snapshot->waiter.done = start_snapshot;
+    grpc_call_set_data(call, snapshot);
+    core_store_all(service->core, &snapshot->waiter);
 }
 
 void maintenance_service_snapshot_writable(struct grpc_call *call)
 {
     struct snapshot_call *snapshot = grpc_call_data(call);
-    if (snapshot != NULL) {
+    if (snapshot != NULL && snapshot->writer != NULL) {
         pump(snapshot);
     }
 }

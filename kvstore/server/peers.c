@@ -21,8 +21,8 @@ struct peer_link {
     struct timer retry;
     struct buf out; /* frames of this run */
     bool is_connected;
+    bool is_closing; /* the channel is going: nothing is started again */
     bool has_warned;
-    bool is_closing; /* freed once its channel is: no timer may be set any more */
     struct metric_child *sent_bytes;
     struct metric_child *sent_failures;
     struct metric_child *active;

@@ -10,7 +10,8 @@ static void encode(struct server *server)
 {
     const struct config_urls *urls = &server->config->advertise_client_urls;
     struct arena arena = ARENA_INIT;
-    Membershippb__Attributes attributes = MEMBERSHIPPB__ATTRIBUTES__INIT;
+    Membershippb__Attributes attributes;
+    membershippb__attributes__init(&attributes);
     Membershippb__ClusterMemberAttrSetRequest request =
         MEMBERSHIPPB__CLUSTER_MEMBER_ATTR_SET_REQUEST__INIT;
     attributes.name = arena_strdup(&arena, server->config->name);
@@ -58,6 +59,7 @@ static void submit(struct server *server)
 {
     server->publish_call = (struct core_call){.method = NODE_MEMBER_ATTR_SET,
                                               .body = buf_bytes(&server->publish_body),
+                                              .is_internal = true,
                                               .on_reply = on_reply};
     core_submit(server->core, &server->publish_call);
 }

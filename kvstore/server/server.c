@@ -198,6 +198,7 @@ void server_close(struct server *server)
     server->state = SERVER_CLOSING;
     if (server->core != NULL) {
         publish_stop(server);
+        auth_service_drain(&server->service);
     }
     server->open_parts = server->listener_count;
     for (unsigned i = 0; i < server->listener_count; i++) {
@@ -215,6 +216,7 @@ void server_close(struct server *server)
         core_close(server->core); /* answers what is open, so before the services go */
     }
     run_until_closed(server);
+    grpc_gateway_free(server->client_http.gateway);
     grpc_server_free(server->client_grpc);
     grpc_server_free(server->peer_grpc);
     service_deinit(&server->service);

@@ -206,6 +206,7 @@ static void make_services(struct server *server)
     const struct config *config = server->config;
     struct timers *timers = wire_loop_timers(server->wire);
     service_init(&server->service, server->core, server->metrics);
+    auth_service_init(&server->service, server->loop, config);
     server->peer_service =
         (struct peer_service){.core = server->core, .registry = core_registry(server->core)};
     list_init(&server->peer_service.streams);
@@ -232,6 +233,10 @@ static void make_services(struct server *server)
                                       .version = KVD_VERSION};
     server->client_http = http;
     server->client_http.grpc = server->client_grpc;
+    if (server->config->enable_grpc_gateway) {
+        server->client_http.gateway =
+            grpc_gateway_new(server->client_grpc, "/v3/", etcd_routes, etcd_route_count);
+    }
     server->http_only = http;
     server->peer_http = http;
     server->peer_http.grpc = server->peer_grpc;

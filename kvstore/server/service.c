@@ -41,9 +41,29 @@ const struct grpc_method service_methods[] = {
     UNARY("Maintenance", "MoveLeader", NODE_MOVE_LEADER),
     UNARY("Maintenance", "Defragment", SERVICE_DEFRAGMENT),
     {.path = "/etcdserverpb.Maintenance/Snapshot", .server_stream = true, .id = SERVICE_SNAPSHOT},
+    UNARY("Auth", "AuthEnable", NODE_AUTH_ENABLE),
+    UNARY("Auth", "AuthDisable", NODE_AUTH_DISABLE),
+    UNARY("Auth", "AuthStatus", NODE_AUTH_STATUS),
+    UNARY("Auth", "Authenticate", SERVICE_AUTHENTICATE),
+    UNARY("Auth", "UserAdd", SERVICE_USER_ADD),
+    UNARY("Auth", "UserGet", NODE_USER_GET),
+    UNARY("Auth", "UserList", NODE_USER_LIST),
+    UNARY("Auth", "UserDelete", NODE_USER_DELETE),
+    UNARY("Auth", "UserChangePassword", SERVICE_USER_CHANGE_PASSWORD),
+    UNARY("Auth", "UserGrantRole", NODE_USER_GRANT_ROLE),
+    UNARY("Auth", "UserRevokeRole", NODE_USER_REVOKE_ROLE),
+    UNARY("Auth", "RoleAdd", NODE_ROLE_ADD),
+    UNARY("Auth", "RoleGet", NODE_ROLE_GET),
+    UNARY("Auth", "RoleList", NODE_ROLE_LIST),
+    UNARY("Auth", "RoleDelete", NODE_ROLE_DELETE),
+    UNARY("Auth", "RoleGrantPermission", NODE_ROLE_GRANT_PERMISSION),
+    UNARY("Auth", "RoleRevokePermission", NODE_ROLE_REVOKE_PERMISSION),
     {.path = "/grpc.health.v1.Health/Check", .id = SERVICE_HEALTH_CHECK},
     {.path = "/grpc.health.v1.Health/Watch", .server_stream = true, .id = SERVICE_HEALTH_WATCH},
 };
+/* A method without a rule in kvstore/auth/authorize.h, or a rule without a method. */
+_Static_assert(sizeof service_methods / sizeof service_methods[0] == AUTH_RPC_COUNT,
+               "every RPC has exactly one authorisation rule");
 const size_t service_method_count = sizeof service_methods / sizeof service_methods[0];
 
 /* A unary call, or a RangeStream, under way in the core. */
@@ -64,6 +84,7 @@ void service_init(struct service *service, struct core *core, struct metrics *me
 
 void service_deinit(struct service *service)
 {
+    auth_service_deinit(service);
     mem_free(service->counters);
 }
 
@@ -117,10 +138,24 @@ static uint64_t fresh_id(void)
 static void start_unary(struct grpc_call *call, enum node_method method, struct bytes body)
 {
     struct service *service = grpc_call_context(call);
-    struct unary_call *unary = mem_alloc(sizeof *unary + body.size);
+    struct auth_caller caller = {0};
+    bool is_public = method == NODE_AUTH_STATUS;
+    enum etcd_error error = is_public ? ETCD_OK : auth_service_identify(call, &caller);
+    if (error != ETCD_OK) {
+        service_fail(call, error);
+        return;
+    }
+    size_t name_size = caller.username.size;
+    struct unary_call *unary = mem_alloc(sizeof *unary + body.size + name_size);
+    if (name_size > 0) {
+        memcpy(unary->body + body.size, caller.username.data, name_size);
+    }
+    caller.username = bytes_make(unary->body + body.size, name_size);
     unary->call = call;
-    unary->core_call = (struct core_call){
-        .method = method, .body = bytes_make(unary->body, body.size), .on_reply = on_reply};
+    unary->core_call = (struct core_call){.method = method,
+                                          .body = bytes_make(unary->body, body.size),
+                                          .caller = caller,
+                                          .on_reply = on_reply};
     if (method == NODE_LEASE_GRANT || method == NODE_MEMBER_ADD) {
         unary->core_call.fresh_id = fresh_id();
     }
@@ -193,6 +228,15 @@ static void on_message(struct grpc_call *call, const struct grpc_message *messag
     case SERVICE_DEFRAGMENT:
         maintenance_service_defragment(call);
         break;
+    case SERVICE_AUTHENTICATE:
+        auth_service_authenticate(call, message->raw);
+        break;
+    case SERVICE_USER_ADD:
+        auth_service_user_add(call, message->raw);
+        break;
+    case SERVICE_USER_CHANGE_PASSWORD:
+        auth_service_change_password(call, message->raw);
+        break;
     case SERVICE_HEALTH_CHECK:
     case SERVICE_HEALTH_WATCH:
         answer_health(call, id == SERVICE_HEALTH_WATCH);
@@ -226,6 +270,9 @@ static void on_cancel(struct grpc_call *call, enum grpc_status reason)
         maintenance_service_snapshot_cancel(call);
         break;
     case SERVICE_DEFRAGMENT:
+    case SERVICE_AUTHENTICATE: /* its answer finds the call closed */
+    case SERVICE_USER_ADD:
+    case SERVICE_USER_CHANGE_PASSWORD:
     case SERVICE_HEALTH_CHECK:
     case SERVICE_HEALTH_WATCH:
         break;

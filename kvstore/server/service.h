@@ -5,6 +5,7 @@
 #ifndef KVSTORE_SERVER_SERVICE_H
 #define KVSTORE_SERVER_SERVICE_H
 
+#include "kvstore/server/auth_service.h"
 #include "kvstore/server/core.h"
 #include "proto/grpc_server.h"
 
@@ -16,6 +17,7 @@ struct service {
     struct list watch_streams; /* struct watch_call */
     struct list keep_alives;
     struct list snapshots;
+    struct auth_service auth;
     struct service_counters *counters; /* of each method, in the order of service_methods */
 };
 
@@ -27,8 +29,9 @@ enum service_method {
     SERVICE_HEALTH_CHECK,
     SERVICE_HEALTH_WATCH,
     SERVICE_DOWNGRADE,
-    SERVICE_AUTH_STATUS,
-    SERVICE_AUTH /* users and roles: not available yet */
+    SERVICE_AUTHENTICATE,
+    SERVICE_USER_ADD,
+    SERVICE_USER_CHANGE_PASSWORD
 };
 
 void service_init(struct service *service, struct core *core, struct metrics *metrics);

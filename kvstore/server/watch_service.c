@@ -59,10 +59,26 @@ static void pump(struct watch_call *watch)
     buf_deinit(&out);
 }
 
+/* As the text of a Go status error, which clients compare. */
+static void refuse(struct watch_call *watch, enum etcd_error error)
+{
+    char reason[256];
+    (void)snprintf(reason, sizeof reason, "rpc error: code = %s desc = %s",
+                   grpc_status_name((enum grpc_status)etcd_error_grpc_code(error)),
+                   etcd_error_text(error));
+    watch_stream_refuse(watch->stream, reason);
+    core_wake(watch->service->core);
+}
+
 void watch_service_message(struct grpc_call *call, struct bytes message)
 {
     struct watch_call *watch = data_of(call);
     if (watch == NULL) {
+        return;
+    }
+    enum etcd_error error = auth_service_authorize(call, message);
+    if (error != ETCD_OK) {
+        refuse(watch, error);
         return;
     }
     int code = watch_stream_request(watch->stream, message);
@@ -95,14 +111,10 @@ void watch_service_writable(struct grpc_call *call)
     }
 }
 
-/* etcd: the end of the client's requests ends the stream. */
+/* As etcd: a client that will ask no more goes on being told (curl on the gateway does so). */
 void watch_service_half_close(struct grpc_call *call)
 {
-    struct watch_call *watch = data_of(call);
-    if (watch != NULL) {
-        watch_free(watch);
-        service_finish(call, GRPC_OK, NULL);
-    }
+    (void)call;
 }
 
 void watch_service_cancel(struct grpc_call *call)

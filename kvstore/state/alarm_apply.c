@@ -1,11 +1,10 @@
 /* Alarms: AlarmRequest{action, memberID, alarm} of the Maintenance service. */
 #include "base/check.h"
 #include "base/pb.h"
+#include "kvstore/mvcc/meta_key.h"
 #include "kvstore/state/kv_internal.h"
 
-#define META_ALARM "alarm/"
-
-enum { META_KEY_SIZE = 6 + 1 + 8, ACTION_GET = 0, ACTION_ACTIVATE = 1, ACTION_DEACTIVATE = 2 };
+enum { META_PREFIX_SIZE = 7, ACTION_GET = 0, ACTION_ACTIVATE = 1, ACTION_DEACTIVATE = 2 };
 
 struct alarm_request {
     uint64_t action;
@@ -39,12 +38,8 @@ static int decode(struct bytes message, struct alarm_request *ret_request)
 
 static struct bytes meta_key(uint8_t *memory, struct kv_alarm_member alarm)
 {
-    memcpy(memory, META_ALARM, 6);
-    memory[6] = (uint8_t)alarm.alarm;
-    for (unsigned i = 0; i < 8; i++) {
-        memory[7 + i] = (uint8_t)(alarm.member_id >> (56 - 8 * i));
-    }
-    return bytes_make(memory, META_KEY_SIZE);
+    uint8_t prefix[] = {'a', 'l', 'a', 'r', 'm', '/', (uint8_t)alarm.alarm};
+    return meta_key_make(memory, bytes_make(prefix, sizeof prefix), alarm.member_id);
 }
 
 int restore_alarms(struct kv *kv, struct backend *backend, struct err *err)
@@ -52,18 +47,16 @@ int restore_alarms(struct kv *kv, struct backend *backend, struct err *err)
     struct backend_meta found[ALARMS_MAX];
     uint32_t count = 0;
     kv->alarms.count = 0;
-    int code = backend_meta_scan(backend, BYTES_LITERAL(META_ALARM), (struct bytes){NULL, 0}, found,
+    int code = backend_meta_scan(backend, BYTES_LITERAL("alarm/"), (struct bytes){NULL, 0}, found,
                                  ALARMS_MAX, &count, err);
     for (uint32_t i = 0; code == 0 && i < count; i++) {
         struct kv_alarm_member alarm = {0, KV_ALARM_NO_SPACE};
-        if (found[i].key.size != META_KEY_SIZE || found[i].key.data[6] < KV_ALARM_NO_SPACE ||
-            found[i].key.data[6] > KV_ALARM_CORRUPT) {
+        if (found[i].key.size != META_PREFIX_SIZE + META_ID_SIZE ||
+            found[i].key.data[6] < KV_ALARM_NO_SPACE || found[i].key.data[6] > KV_ALARM_CORRUPT) {
             return err_set(err, ERR_CORRUPT, "a stored alarm cannot be decoded");
         }
         alarm.alarm = (enum kv_alarm)found[i].key.data[6];
-        for (unsigned byte = 0; byte < 8; byte++) {
-            alarm.member_id = alarm.member_id << 8 | found[i].key.data[7 + byte];
-        }
+        alarm.member_id = meta_key_id(found[i].key, META_PREFIX_SIZE);
         (void)alarms_raise(&kv->alarms, alarm); /* as many as were stored */
     }
     return code;
@@ -90,7 +83,7 @@ static void append_alarms(const struct kv *kv, struct buf *out, uint64_t kind)
 /* Whether the set now holds what the answer names. */
 static bool change(struct kv *kv, const struct alarm_request *request, struct kv_alarm_member alarm)
 {
-    uint8_t key[META_KEY_SIZE];
+    uint8_t key[META_KEY_SIZE_MAX];
     if (request->action == ACTION_ACTIVATE) {
         if (!alarms_raise(&kv->alarms, alarm)) {
             return false;

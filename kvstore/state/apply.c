@@ -47,6 +47,7 @@ static enum etcd_error dispatch(struct kv *kv, enum kv_op op,
                                 const struct kv_apply_context *context)
 {
     enum etcd_error error = check_alarms(kv, op);
+    error = error != ETCD_OK ? error : authorize_entry(kv, op, context);
     if (error != ETCD_OK) {
         return error;
     }
@@ -76,7 +77,7 @@ static enum etcd_error dispatch(struct kv *kv, enum kv_op op,
     case KV_OP_DOWNGRADE_INFO_SET:
         return ETCD_OK;
     default:
-        return ETCD_INVALID_ENTRY;
+        return is_auth_op(op) ? apply_auth(kv, op, context) : ETCD_INVALID_ENTRY;
     }
 }
 
@@ -100,6 +101,7 @@ void kv_apply(struct kv *kv, struct kv_position at, struct bytes entry, struct k
     struct kv_apply_context context = {
         .reply = result == NULL ? NULL : &result->reply,
         .result = result,
+        .header = &header,
     };
     move_to(kv, at);
     if (kv_entry_decode(entry, &header, &op, &context.request) != 0) {

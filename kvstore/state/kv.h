@@ -25,6 +25,8 @@
 #include "kvstore/state/etcd_error.h"
 
 struct backend;
+struct auth;
+struct auth_caller;
 struct backend_batch;
 struct cluster;
 struct cluster_member;
@@ -45,6 +47,23 @@ enum kv_op {
     KV_OP_LEASE_REVOKE = 9,
     KV_OP_ALARM = 10,
     KV_OP_LEASE_CHECKPOINT = 11,
+    KV_OP_AUTH_ENABLE = 1000, /* the numbers between: kvstore/auth/auth.h, enum auth_op */
+    KV_OP_AUTH_DISABLE = 1011,
+    KV_OP_AUTH_AUTHENTICATE = 1012,
+    KV_OP_AUTH_STATUS = 1013,
+    KV_OP_AUTH_USER_ADD = 1100,
+    KV_OP_AUTH_USER_DELETE = 1101,
+    KV_OP_AUTH_USER_GET = 1102,
+    KV_OP_AUTH_USER_CHANGE_PASSWORD = 1103,
+    KV_OP_AUTH_USER_GRANT_ROLE = 1104,
+    KV_OP_AUTH_USER_REVOKE_ROLE = 1105,
+    KV_OP_AUTH_USER_LIST = 1106,
+    KV_OP_AUTH_ROLE_LIST = 1107,
+    KV_OP_AUTH_ROLE_ADD = 1200,
+    KV_OP_AUTH_ROLE_DELETE = 1201,
+    KV_OP_AUTH_ROLE_GET = 1202,
+    KV_OP_AUTH_ROLE_GRANT_PERMISSION = 1203,
+    KV_OP_AUTH_ROLE_REVOKE_PERMISSION = 1204,
     KV_OP_CLUSTER_VERSION_SET = 1300,
     KV_OP_MEMBER_ATTR_SET = 1301,
     KV_OP_DOWNGRADE_INFO_SET = 1302,
@@ -128,9 +147,17 @@ uint64_t kv_cluster_id(const struct kv *kv);
 uint64_t kv_member_id(const struct kv *kv);
 
 /* The parts with an interface of their own; borrowed, live as long as kv. */
+struct auth *kv_auth(struct kv *kv);           /* kvstore/auth/auth.h */
 struct lessor *kv_lessor(struct kv *kv);       /* kvstore/lease/lessor.h */
 struct watch_hub *kv_watch_hub(struct kv *kv); /* kvstore/watch/watch_hub.h */
 struct cluster *kv_cluster(struct kv *kv);     /* kvstore/cluster/cluster.h */
+
+/* --- authorisation ----------------------------------------------------------------------- */
+
+/* May the caller make this request now (kvstore/auth/authorize.h: rpc is an enum auth_rpc)? Entries
+ * are asked again when they are applied, against the caller in their header. */
+enum etcd_error kv_authorize(struct kv *kv, const struct auth_caller *caller, int rpc,
+                             struct bytes request);
 
 /* --- before proposing -------------------------------------------------------------------- */
 

@@ -3,6 +3,7 @@
 #define KVSTORE_STATE_KV_INTERNAL_H
 
 #include "base/arena.h"
+#include "kvstore/auth/authorize.h"
 #include "kvstore/cluster/cluster.h"
 #include "kvstore/lease/lessor.h"
 #include "kvstore/mvcc/mvcc.h"
@@ -18,6 +19,7 @@ struct kv {
     struct lessor *lessor;
     struct watch_hub *hub;
     struct cluster *cluster;
+    struct auth *auth;
     struct alarms alarms;
 
     uint64_t raft_term;
@@ -30,6 +32,7 @@ struct kv {
     uint32_t taken_count;
     uint64_t db_size_bytes; /* at the last look */
 
+    struct arena auth_arena;     /* of one decision */
     struct arena arena;          /* of one apply */
     struct buf scratch;          /* of one apply */
     enum etcd_error reply_error; /* of one apply: the state is right, its reply cannot be made */
@@ -39,6 +42,7 @@ struct kv {
 /* What an apply function gets: the request of one entry. reply is NULL where nobody waits. */
 struct kv_apply_context {
     struct bytes request;
+    const struct kv_entry_header *header;
     struct buf *reply;
     struct kv_result *result; /* NULL with reply */
 };
@@ -79,6 +83,14 @@ MUST_USE int restore_leases(struct kv *kv, struct backend *backend, struct err *
 
 enum etcd_error apply_alarm(struct kv *kv, const struct kv_apply_context *context);
 MUST_USE int restore_alarms(struct kv *kv, struct backend *backend, struct err *err);
+
+/* --- auth_apply.c --------------------------------------------------------------------------- */
+
+bool is_auth_op(enum kv_op op);
+enum etcd_error apply_auth(struct kv *kv, enum kv_op op, const struct kv_apply_context *context);
+/* Is the entry's caller allowed to have it applied now? */
+enum etcd_error authorize_entry(struct kv *kv, enum kv_op op,
+                                const struct kv_apply_context *context);
 
 /* --- member_apply.c ------------------------------------------------------------------------- */
 

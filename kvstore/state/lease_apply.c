@@ -2,25 +2,22 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/pb.h"
+#include "kvstore/mvcc/meta_key.h"
 #include "kvstore/state/kv_internal.h"
 
-#define META_LEASE "lease/"
+#define META_LEASE BYTES_LITERAL("lease/")
 
-enum { META_KEY_SIZE = 6 + 8, META_SCAN = 64, REVOKE_MANY_FIELD_IDS = 1 };
+enum { META_SCAN = 64, REVOKE_MANY_FIELD_IDS = 1 };
 
 static struct bytes meta_key(uint8_t *memory, int64_t id)
 {
-    memcpy(memory, META_LEASE, 6);
-    for (unsigned i = 0; i < 8; i++) {
-        memory[6 + i] = (uint8_t)((uint64_t)id >> (56 - 8 * i));
-    }
-    return bytes_make(memory, META_KEY_SIZE);
+    return meta_key_make(memory, META_LEASE, (uint64_t)id);
 }
 
 /* leasepb.Lease: ID, TTL, RemainingTTL. */
 static void store_lease(struct kv *kv, const struct lease *lease)
 {
-    uint8_t key[META_KEY_SIZE];
+    uint8_t key[META_KEY_SIZE_MAX];
     struct buf value = BUF_INIT;
     pb_put_i64(&value, 1, lease_id(lease));
     pb_put_i64(&value, 2, lease_granted_ttl_s(lease));
@@ -51,7 +48,8 @@ static int decode_fields(struct bytes message, struct lease_fields *ret_fields)
 static int load_lease(struct kv *kv, const struct backend_meta *meta, struct err *err)
 {
     struct lease_fields fields;
-    int code = decode_fields(meta->value, &fields);
+    bool is_key = meta->key.size == META_LEASE.size + META_ID_SIZE;
+    int code = is_key ? decode_fields(meta->value, &fields) : ERR_MALFORMED;
     if (code == 0) {
         code = lessor_restore(kv->lessor, fields.number[0], fields.number[1], fields.number[2]);
     }
@@ -61,21 +59,22 @@ static int load_lease(struct kv *kv, const struct backend_meta *meta, struct err
 int restore_leases(struct kv *kv, struct backend *backend, struct err *err)
 {
     struct backend_meta found[META_SCAN];
-    uint8_t last[META_KEY_SIZE];
+    uint8_t last[META_KEY_SIZE_MAX];
     struct bytes after = {NULL, 0};
     uint32_t count = META_SCAN;
     while (count == META_SCAN) {
-        int code = backend_meta_scan(backend, BYTES_LITERAL(META_LEASE), after, found, META_SCAN,
-                                     &count, err);
+        int code = backend_meta_scan(backend, META_LEASE, after, found, META_SCAN, &count, err);
         for (uint32_t i = 0; code == 0 && i < count; i++) {
             code = load_lease(kv, &found[i], err);
         }
         if (code != 0) {
             return code;
         }
-        if (count > 0 && found[count - 1].key.size == META_KEY_SIZE) {
-            memcpy(last, found[count - 1].key.data, META_KEY_SIZE);
-            after = bytes_make(last, META_KEY_SIZE);
+        if (count > 0) {
+            struct bytes key = found[count - 1].key;
+            CHECK(key.size <= sizeof last);
+            memcpy(last, key.data, key.size);
+            after = bytes_make(last, key.size);
         }
     }
     return 0;
@@ -129,7 +128,7 @@ static bool revoke(struct kv *kv, int64_t id)
     }
     end_transaction(kv);
     (void)lessor_remove(kv->lessor, id);
-    uint8_t key[META_KEY_SIZE];
+    uint8_t key[META_KEY_SIZE_MAX];
     backend_batch_meta_delete(mvcc_batch(kv->mvcc), meta_key(key, id));
     kv->stats.leases_revoked += 1;
     return true;

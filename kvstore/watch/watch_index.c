@@ -180,8 +180,7 @@ static void add_group(const struct watch_group *group, struct watch_matches *mat
     list_foreach (item, &group->nodes) {
         if (matches->count == matches->capacity) {
             matches->capacity = matches->capacity == 0 ? 64 : matches->capacity * 2;
-            matches->nodes =
-                mem_reallocarray(matches->nodes, matches->capacity, sizeof(matches->nodes[0]));
+            matches->nodes = mem_reallocarray(matches->nodes, matches->capacity, sizeof(void *));
         }
         matches->nodes[matches->count++] = container_of(item, struct watch_node, in_group);
     }

@@ -1,3 +1,17 @@
 coracle_system_test(fault_kill ${CMAKE_CURRENT_LIST_DIR}/test_kill.py --cycles 100)
 coracle_system_test(fault_members ${CMAKE_CURRENT_LIST_DIR}/test_members.py)
 coracle_system_test(fault_start ${CMAKE_CURRENT_LIST_DIR}/test_start.py)
+
+# Recording what real clients see, and checking it.
+coracle_library(fault_history SOURCES history.c history_check.c history_wgl.c LINK base)
+coracle_unit_test(test_history SOURCES test_history.c LINK fault_history)
+add_executable(kv_history_check kv_history_check.c)
+target_link_libraries(kv_history_check PRIVATE fault_history warnings)
+set_target_properties(kv_history_check PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+if(TARGET kv_client)
+    add_executable(kv_history kv_history.c)
+    target_link_libraries(kv_history PRIVATE fault_history kv_client warnings)
+    set_target_properties(kv_history PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+endif()
+coracle_system_test(fault_partition ${CMAKE_CURRENT_LIST_DIR}/test_partition.py)
+coracle_system_test(fault_disk_full ${CMAKE_CURRENT_LIST_DIR}/test_disk_full.py)

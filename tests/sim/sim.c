@@ -7,6 +7,8 @@
 #include "base/mem.h"
 #include "tests/sim/sim_check.h"
 
+bool sim_is_verbose;
+
 static bool event_less(const struct heap_node *a, const struct heap_node *b)
 {
     const struct sim_event *x = container_of(a, struct sim_event, node);
@@ -53,15 +55,22 @@ uint64_t sim_member_id(uint32_t index)
     return 0x100 + index;
 }
 
+/* Mostly quick, sometimes slow, now and then so slow that answers meet another term. */
+static uint32_t draw_slowness(struct prng *prng, uint32_t quick, uint32_t slow, uint32_t worst)
+{
+    uint64_t dice = prng_below(prng, 6);
+    return (uint32_t)prng_between(prng, 1, dice == 0 ? worst : dice < 3 ? slow : quick);
+}
+
 /* Swarm: how bad things are differs from run to run. */
 static void draw_dials(struct sim *sim, struct prng *prng)
 {
     sim->dials = (struct sim_dials){
         .drop = prng_chance(prng, 1, 2) ? (uint32_t)prng_below(prng, 300) : 0,
         .duplicate = prng_chance(prng, 1, 2) ? (uint32_t)prng_below(prng, 300) : 0,
-        .delay_max_ms = (uint32_t)prng_between(prng, 1, prng_chance(prng, 1, 3) ? 400 : 20),
+        .delay_max_ms = draw_slowness(prng, 20, 400, 2500),
         .fault_every_ms = (uint32_t)prng_between(prng, 200, 5000),
-        .disk_max_ms = (uint32_t)prng_between(prng, 1, prng_chance(prng, 1, 3) ? 200 : 5),
+        .disk_max_ms = draw_slowness(prng, 5, 200, 1500),
         .compact_entries = (uint32_t)prng_between(prng, 10, 200),
     };
 }
@@ -81,6 +90,7 @@ static void dispatch(struct sim *sim, struct sim_event *event)
         break;
     case SIM_HEAL:
         sim->is_calm = true;
+        sim->calm_since_us = sim->now_us;
         sim_fault_heal(sim);
         break;
     case SIM_CLIENT:
@@ -88,6 +98,9 @@ static void dispatch(struct sim *sim, struct sim_event *event)
         break;
     case SIM_WATCH:
         sim_clients_watch(sim->clients, event->member);
+        break;
+    case SIM_ADMIN:
+        sim_admin_step(sim);
         break;
     case SIM_END:
         sim->is_ended = true;
@@ -124,9 +137,18 @@ static void start(struct sim *sim, uint64_t seed, uint32_t safety_ms)
     prng_init(&sim->prng_disk, prng_split(&prng));
     prng_init(&sim->prng_fault, prng_split(&prng));
     prng_init(&sim->prng_client, prng_split(&prng));
-    sim->member_count = prng_chance(&prng, 1, 5) ? 5 : prng_chance(&prng, 1, 8) ? 1 : 3;
+    sim->founder_count = prng_chance(&prng, 1, 5) ? 5 : prng_chance(&prng, 1, 8) ? 1 : 3;
+    sim->member_count = sim->founder_count;
+    prng_init(&sim->prng_admin, prng_split(&prng));
+    if (prng_chance(&prng, 1, 2)) {
+        sim->dials.change_every_ms = (uint32_t)prng_between(&prng, 500, 5000);
+    }
     sim->truth = sim_truth_new(sim);
     sim->clients = sim_clients_new(sim);
+    for (uint32_t i = 0; i < SIM_MEMBERS_MAX; i++) {
+        sim->members[i].sim = sim;
+        sim->members[i].index = i;
+    }
     for (uint32_t i = 0; i < sim->member_count; i++) {
         sim_member_init(sim, i);
     }
@@ -134,6 +156,7 @@ static void start(struct sim *sim, uint64_t seed, uint32_t safety_ms)
         sim_member_start(&sim->members[i]);
     }
     (void)sim_schedule(sim, (uint64_t)sim->dials.fault_every_ms * 1000, SIM_FAULT, 0);
+    (void)sim_schedule(sim, 3000, SIM_ADMIN, 0);
     (void)sim_schedule(sim, (uint64_t)safety_ms * 1000, SIM_HEAL, 0);
     (void)sim_schedule(sim, (uint64_t)(safety_ms + SIM_LIVENESS_MS) * 1000, SIM_END, 0);
 }
@@ -153,6 +176,9 @@ int sim_run(uint64_t seed, uint32_t safety_ms, struct sim_result *result)
     }
     if (result->code == SIM_OK) {
         sim_check_end(sim);
+    }
+    if (result->code != SIM_OK && sim_is_verbose) {
+        sim_check_describe(sim);
     }
     result->trace_hash = sim->trace;
     result->virtual_ms = sim->now_us / 1000;

@@ -23,7 +23,8 @@
 #include "raft/wal/wal.h"
 
 enum {
-    SIM_MEMBERS_MAX = 5,
+    SIM_FOUNDERS_MAX = 5,
+    SIM_MEMBERS_MAX = 10, /* over a run: a removed one never comes back */
     SIM_CLIENTS_MAX = 6,
     SIM_WATCHES = 3,
     SIM_ELECTION_MS = 1000,
@@ -43,6 +44,7 @@ struct sim_result {
     uint64_t revisions;  /* of the final store */
     uint64_t events;     /* delivered to watches */
     uint64_t faults;
+    uint64_t changes; /* of the members, applied */
 };
 
 /* Probabilities are in 1/1000; each run draws its own. */
@@ -53,6 +55,7 @@ struct sim_dials {
     uint32_t fault_every_ms;
     uint32_t disk_max_ms;
     uint32_t compact_entries;
+    uint32_t change_every_ms; /* of the members; 0: never */
 };
 
 enum sim_event_type {
@@ -71,6 +74,7 @@ enum sim_event_type {
     SIM_HEAL,
     SIM_CLIENT,
     SIM_WATCH,
+    SIM_ADMIN,
     SIM_END
 };
 
@@ -101,6 +105,8 @@ struct sim_member {
     uint32_t epoch; /* of the running process; 0 while it is down */
     uint32_t epochs;
     bool is_paused;
+    bool is_leaving; /* its node said that it was removed */
+    bool is_removed; /* switched off for good */
     uint64_t disk_seed;
     struct disk *disk;
     struct backend *backend;
@@ -122,13 +128,17 @@ struct sim {
     struct prng prng_disk;
     struct prng prng_fault;
     struct prng prng_client;
+    struct prng prng_admin;
     struct heap events;
     uint64_t order;
     uint64_t now_us;
     uint64_t trace;
     bool is_calm; /* liveness phase */
+    uint64_t calm_since_us;
     bool is_ended;
-    uint32_t member_count;
+    uint32_t founder_count;
+    uint32_t member_count; /* that were ever started */
+    uint64_t admin_requests;
     struct sim_member members[SIM_MEMBERS_MAX];
     bool cut[SIM_MEMBERS_MAX][SIM_MEMBERS_MAX]; /* from -> to */
     struct sim_truth *truth;
@@ -137,6 +147,7 @@ struct sim {
 };
 
 /* sim.c */
+extern bool sim_is_verbose; /* a failure is described on standard output */
 int sim_run(uint64_t seed, uint32_t safety_ms, struct sim_result *result);
 void sim_fail(struct sim *sim, enum sim_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -150,13 +161,21 @@ void sim_member_init(struct sim *sim, uint32_t index);
 void sim_member_deinit(struct sim_member *member);
 void sim_member_start(struct sim_member *member);
 void sim_member_crash(struct sim_member *member);
+void sim_member_retire(struct sim_member *member);
 void sim_member_handle(struct sim_member *member, struct sim_event *event);
 void sim_member_run(struct sim_member *member);
 
 /* sim_net.c */
 void sim_net_send(struct sim_member *from, const struct raft_message *message);
 void sim_net_send_frame(struct sim_member *from, raft_id to, struct bytes frame);
-void sim_net_tell(struct sim *sim, uint32_t about, bool is_up);
+void sim_net_tell(struct sim *sim, uint32_t about); /* it came or went */
+
+/* sim_admin.c */
+void sim_admin_step(struct sim *sim);
+bool sim_admin_owns(uint64_t token);
+void sim_admin_reply(struct sim_member *member, uint64_t token, enum etcd_error status);
+struct sim_member *sim_newest(struct sim *sim); /* has applied most; NULL: nobody runs */
+bool sim_is_member(struct sim *sim, uint32_t index); /* as far as the newest knows */
 
 /* sim_fault.c */
 void sim_fault_inject(struct sim *sim);
@@ -169,6 +188,8 @@ void sim_truth_applied(struct sim_truth *truth, uint32_t member, const struct ra
 void sim_truth_record(struct sim_truth *truth, struct sim_member *member);
 void sim_truth_role(struct sim_truth *truth, uint32_t member, enum raft_role role, raft_term term);
 int64_t sim_truth_revision(const struct sim_truth *truth);
+/* A client asked at this time to keep the lease alive, and a member said that it lives. */
+void sim_truth_renewed(struct sim_truth *truth, int64_t lease, uint64_t asked_us);
 /* The value and mod revision of a key at a revision; NULL: it did not exist then. */
 const struct blob *sim_truth_value(const struct sim_truth *truth, struct bytes key,
                                    int64_t revision, int64_t *ret_mod);

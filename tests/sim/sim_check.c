@@ -7,17 +7,21 @@
 
 const char *sim_check_why_not_settled(struct sim *sim)
 {
-    raft_index applied = 0;
+    const struct sim_member *newest = sim_newest(sim);
+    if (newest == NULL) {
+        return "nobody runs";
+    }
     for (uint32_t i = 0; i < sim->member_count; i++) {
         const struct sim_member *member = &sim->members[i];
+        if (!sim_is_member(sim, i)) {
+            continue;
+        }
         if (member->epoch == 0 || member->is_paused) {
             return "a member is down";
         }
-        raft_index here = node_applied(member->node);
-        if (i > 0 && here != applied) {
+        if (node_applied(member->node) != node_applied(newest->node)) {
             return "members have applied different entries";
         }
-        applied = here;
     }
     if (!sim_clients_are_done(sim->clients)) {
         return "clients got nothing done";
@@ -26,6 +30,30 @@ const char *sim_check_why_not_settled(struct sim *sim)
         return "a watch has not seen everything";
     }
     return NULL;
+}
+
+/* For a failure's reader: who is there, and in what role. */
+void sim_check_describe(struct sim *sim)
+{
+    for (uint32_t i = 0; i < sim->member_count; i++) {
+        const struct sim_member *member = &sim->members[i];
+        if (member->epoch == 0) {
+            printf("  member %u: %s\n", i, member->is_removed ? "removed" : "down");
+            continue;
+        }
+        struct raft_status status;
+        node_get_status(member->node, &status);
+        struct raft_members members = node_members_at(member->node, status.last.index);
+        printf("  member %u: role %d, term %llu, leader %llx, applied %llu, last %llu, members",
+               i, (int)status.role, (unsigned long long)status.term,
+               (unsigned long long)status.leader, (unsigned long long)node_applied(member->node),
+               (unsigned long long)status.last.index);
+        for (uint32_t j = 0; j < members.count; j++) {
+            printf(" %llx%s", (unsigned long long)members.member[j].id,
+                   members.member[j].voter ? "" : "(learner)");
+        }
+        printf("%s\n", member->is_paused ? ", paused" : "");
+    }
 }
 
 bool sim_check_has_settled(struct sim *sim)
@@ -62,17 +90,20 @@ static uint32_t hash_of(struct sim_member *member, int64_t revision)
 
 void sim_check_end(struct sim *sim)
 {
-    int64_t revision = kv_revision(node_kv(sim->members[0].node));
-    uint32_t first = 0;
+    struct sim_member *newest = sim_newest(sim);
+    int64_t revision = kv_revision(node_kv(newest->node));
+    uint32_t first = hash_of(newest, revision);
     for (uint32_t i = 0; i < sim->member_count; i++) {
         struct sim_member *member = &sim->members[i];
+        if (!sim_is_member(sim, i)) {
+            continue;
+        }
         node_check(member->node);
         uint32_t hash = hash_of(member, revision);
-        first = i == 0 ? hash : first;
         if (hash != first || hash == 0) {
             sim_fail(sim, SIM_CORRECTNESS,
-                     "member %u hashes to %x, member 0 to %x at revision %lld", i, hash, first,
-                     (long long)revision);
+                     "member %u hashes to %x, member %u to %x at revision %lld", i, hash,
+                     newest->index, first, (long long)revision);
             return;
         }
     }

@@ -8,6 +8,7 @@
  * have seen everything. */
 bool sim_check_has_settled(struct sim *sim);
 const char *sim_check_why_not_settled(struct sim *sim);
+void sim_check_describe(struct sim *sim);
 /* Equal hashes on all members, and the clients' history. */
 void sim_check_end(struct sim *sim);
 /* sim_client.c: enough operations were acknowledged in the calm phase, and nothing is open. */

@@ -67,7 +67,11 @@ static struct bytes encode_txn(const struct sim_operation *operation, struct are
     Etcdserverpb__Compare *compares[] = {&compare};
     Etcdserverpb__PutRequest put = ETCDSERVERPB__PUT_REQUEST__INIT;
     Etcdserverpb__RequestOp op = ETCDSERVERPB__REQUEST_OP__INIT;
-    Etcdserverpb__RequestOp *ops[] = {&op};
+    Etcdserverpb__PutRequest other = ETCDSERVERPB__PUT_REQUEST__INIT;
+    Etcdserverpb__RequestOp second = ETCDSERVERPB__REQUEST_OP__INIT;
+    Etcdserverpb__RangeRequest range = ETCDSERVERPB__RANGE_REQUEST__INIT;
+    Etcdserverpb__RequestOp third = ETCDSERVERPB__REQUEST_OP__INIT;
+    Etcdserverpb__RequestOp *ops[] = {&op, &second, &third};
     Etcdserverpb__TxnRequest txn = ETCDSERVERPB__TXN_REQUEST__INIT;
     compare.target = ETCDSERVERPB__COMPARE__COMPARE_TARGET__MOD;
     compare.key = binary(bytes_from_text(operation->key));
@@ -77,10 +81,18 @@ static struct bytes encode_txn(const struct sim_operation *operation, struct are
     put.value = binary(bytes_from_text(operation->value));
     op.request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT;
     op.request_put = &put;
+    /* A second key, and a read of what was just put. */
+    other.key = binary(bytes_from_text(operation->key_index % 2 == 0 ? "key1" : "key0"));
+    other.value = put.value;
+    second.request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT;
+    second.request_put = &other;
+    range.key = put.key;
+    third.request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE;
+    third.request_range = &range;
     txn.compare = compares;
     txn.n_compare = 1;
     txn.success = ops;
-    txn.n_success = 1;
+    txn.n_success = 3;
     return proto_encode(&txn.base, arena);
 }
 
@@ -117,6 +129,17 @@ static struct bytes encode(const struct sim_operation *operation, struct arena *
         grant.id = operation->lease;
         return proto_encode(&grant.base, arena);
     }
+    case SIM_OP_KEEP_ALIVE: {
+        Etcdserverpb__LeaseKeepAliveRequest keep = ETCDSERVERPB__LEASE_KEEP_ALIVE_REQUEST__INIT;
+        keep.id = operation->lease;
+        return proto_encode(&keep.base, arena);
+    }
+    case SIM_OP_DELETE_ALL: {
+        Etcdserverpb__DeleteRangeRequest del = ETCDSERVERPB__DELETE_RANGE_REQUEST__INIT;
+        del.key = binary(bytes_from_text("key0"));
+        del.range_end = binary(bytes_from_text("key3"));
+        return proto_encode(&del.base, arena);
+    }
     case SIM_OP_CAS:
         return encode_txn(operation, arena);
     }
@@ -131,7 +154,9 @@ static enum node_method method_of(enum sim_operation_kind kind)
                                                [SIM_OP_CAS] = NODE_TXN,
                                                [SIM_OP_DELETE] = NODE_DELETE_RANGE,
                                                [SIM_OP_COMPACT] = NODE_COMPACT,
-                                               [SIM_OP_GRANT] = NODE_LEASE_GRANT};
+                                               [SIM_OP_GRANT] = NODE_LEASE_GRANT,
+                                               [SIM_OP_KEEP_ALIVE] = NODE_LEASE_KEEP_ALIVE,
+                                               [SIM_OP_DELETE_ALL] = NODE_DELETE_RANGE};
     return methods[kind];
 }
 
@@ -142,8 +167,10 @@ static enum sim_operation_kind draw_kind(struct prng *prng)
            : dice < 70 ? SIM_OP_READ
            : dice < 76 ? SIM_OP_STALE_READ
            : dice < 88 ? SIM_OP_CAS
-           : dice < 94 ? SIM_OP_DELETE
-           : dice < 97 ? SIM_OP_GRANT
+           : dice < 92 ? SIM_OP_DELETE
+           : dice < 94 ? SIM_OP_DELETE_ALL
+           : dice < 96 ? SIM_OP_GRANT
+           : dice < 98 ? SIM_OP_KEEP_ALIVE
                        : SIM_OP_COMPACT;
 }
 
@@ -166,7 +193,8 @@ static void start_operation(struct sim_clients *clients, struct sim_client *clie
     (void)snprintf(operation->value, sizeof operation->value, "value%llu",
                    (unsigned long long)clients->next_value++);
     operation->compared = client->seen_mod[key];
-    operation->lease = kind == SIM_OP_GRANT ? (int64_t)prng_between(prng, 1, 5) : (int64_t)lease;
+    bool is_of_lease = kind == SIM_OP_GRANT || kind == SIM_OP_KEEP_ALIVE;
+    operation->lease = is_of_lease ? (int64_t)prng_between(prng, 1, 5) : (int64_t)lease;
     if (kind == SIM_OP_COMPACT) {
         operation->compared = sim_truth_revision(sim->truth) - (int64_t)prng_below(prng, 30);
         if (operation->compared < 1) {
@@ -229,14 +257,30 @@ static void read_answer(struct sim_operation *operation, struct bytes body, stru
         CHECK(txn != NULL);
         operation->revision = txn->header->revision;
         operation->succeeded = txn->succeeded != 0;
+        if (operation->succeeded) {
+            CHECK(txn->n_responses == 3 && txn->responses[2]->response_range != NULL);
+            const Etcdserverpb__RangeResponse *range = txn->responses[2]->response_range;
+            operation->is_torn =
+                range->n_kvs != 1 || range->kvs[0]->mod_revision != operation->revision ||
+                !bytes_equal(bytes_make(range->kvs[0]->value.data, range->kvs[0]->value.len),
+                             bytes_from_text(operation->value));
+        }
         break;
     }
+    case SIM_OP_DELETE_ALL:
     case SIM_OP_DELETE: {
         const Etcdserverpb__DeleteRangeResponse *del = (const void *)proto_decode(
             &etcdserverpb__delete_range_response__descriptor, body, arena);
         CHECK(del != NULL);
         operation->revision = del->header->revision;
         operation->succeeded = del->deleted != 0;
+        break;
+    }
+    case SIM_OP_KEEP_ALIVE: {
+        const Etcdserverpb__LeaseKeepAliveResponse *keep = (const void *)proto_decode(
+            &etcdserverpb__lease_keep_alive_response__descriptor, body, arena);
+        CHECK(keep != NULL);
+        operation->succeeded = keep->ttl > 0;
         break;
     }
     case SIM_OP_GRANT:
@@ -275,6 +319,9 @@ void sim_clients_reply(struct sim_clients *clients, uint64_t token, const struct
         read_answer(operation, reply->body, &arena);
         arena_deinit(&arena);
         operation->outcome = SIM_DONE;
+        if (operation->kind == SIM_OP_KEEP_ALIVE && operation->succeeded) {
+            sim_truth_renewed(sim->truth, operation->lease, operation->invoked_us);
+        }
         clients->acknowledged += 1;
         clients->calm_acknowledged += sim->is_calm;
     } else {

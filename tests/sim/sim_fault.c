@@ -50,10 +50,24 @@ static void crash(struct sim *sim, struct prng *prng, uint32_t index)
     (void)sim_schedule(sim, prng_between(prng, 1, DOWN_MAX_MS) * 1000, SIM_RESTART, index);
 }
 
+/* Leaders have more to lose. */
+static uint32_t choose_victim(struct sim *sim, struct prng *prng)
+{
+    uint32_t one = (uint32_t)prng_below(prng, sim->member_count);
+    bool wants_leader = prng_chance(prng, 1, 2);
+    for (uint32_t i = 0; i < sim->member_count && wants_leader; i++) {
+        const struct sim_member *member = &sim->members[i];
+        if (member->epoch != 0 && node_is_leader(member->node)) {
+            return i;
+        }
+    }
+    return one;
+}
+
 void sim_fault_inject(struct sim *sim)
 {
     struct prng *prng = &sim->prng_fault;
-    uint32_t one = (uint32_t)prng_below(prng, sim->member_count);
+    uint32_t one = choose_victim(sim, prng);
     sim->result->faults += 1;
     switch (prng_below(prng, 10)) {
     case 0:
@@ -101,7 +115,7 @@ void sim_fault_heal(struct sim *sim)
         if (member->is_paused) {
             (void)sim_schedule(sim, 1, SIM_RESUME, i);
         }
-        if (member->epoch == 0) {
+        if (member->epoch == 0 && !member->is_removed) {
             (void)sim_schedule(sim, 1, SIM_RESTART, i);
         }
     }

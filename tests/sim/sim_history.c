@@ -97,6 +97,9 @@ static void check_cas(struct sim_history *history, const struct sim_operation *o
     if (operation->outcome != SIM_DONE) {
         return;
     }
+    if (operation->is_torn) {
+        fail(history, operation, "a transaction does not read what it has put");
+    }
     int64_t before = operation->succeeded ? operation->revision - 1 : operation->revision;
     (void)sim_truth_value(truth, bytes_from_text(operation->key), before, &mod);
     if ((mod == operation->compared) != operation->succeeded) {
@@ -120,7 +123,7 @@ static void check_delete(struct sim_history *history, const struct sim_operation
 static bool is_ordered(const struct sim_operation *operation)
 {
     return operation->outcome == SIM_DONE && operation->kind != SIM_OP_GRANT &&
-           operation->kind != SIM_OP_COMPACT;
+           operation->kind != SIM_OP_COMPACT && operation->kind != SIM_OP_KEEP_ALIVE;
 }
 
 static int by_invocation(const void *a, const void *b)

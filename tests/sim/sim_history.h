@@ -11,7 +11,9 @@ enum sim_operation_kind {
     SIM_OP_CAS,
     SIM_OP_DELETE,
     SIM_OP_COMPACT,
-    SIM_OP_GRANT
+    SIM_OP_GRANT,
+    SIM_OP_KEEP_ALIVE,
+    SIM_OP_DELETE_ALL /* keys 0 to 2 */
 };
 
 enum sim_outcome { SIM_OPEN, SIM_DONE, SIM_REFUSED, SIM_UNKNOWN };
@@ -31,6 +33,7 @@ struct sim_operation {
     int64_t mod;
     bool has_value;
     bool succeeded;
+    bool is_torn; /* a transaction did not read what it had just put */
 };
 
 struct sim_history *sim_history_new(struct sim *sim);

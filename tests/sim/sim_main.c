@@ -41,6 +41,7 @@ static bool parse(int argc, char **argv, struct arguments *arguments)
             arguments->is_twice = true;
         } else if (strcmp(argv[i], "--verbose") == 0) {
             arguments->is_verbose = true;
+            sim_is_verbose = true;
         } else if (!number(next, &value)) {
             return false;
         } else if (strcmp(argv[i], "--seed") == 0) {
@@ -76,6 +77,7 @@ int main(int argc, char **argv)
     uint64_t operations = 0;
     uint64_t events = 0;
     uint64_t faults = 0;
+    uint64_t changes = 0;
     clock_t began = clock();
     for (uint64_t i = 0; i < arguments.count; i++) {
         uint64_t seed = arguments.seed + i;
@@ -104,12 +106,14 @@ int main(int argc, char **argv)
         operations += result.operations;
         events += result.events;
         faults += result.faults;
+        changes += result.changes;
     }
     double cpu_s = (double)(clock() - began) / CLOCKS_PER_SEC;
     printf(
         "%llu seeds: %llu virtual seconds in %.1f CPU seconds, %llu operations, %llu watch events, "
-        "%llu faults\n",
+        "%llu faults, %llu member changes\n",
         (unsigned long long)arguments.count, (unsigned long long)(virtual_ms / 1000), cpu_s,
-        (unsigned long long)operations, (unsigned long long)events, (unsigned long long)faults);
+        (unsigned long long)operations, (unsigned long long)events, (unsigned long long)faults,
+        (unsigned long long)changes);
     return 0;
 }

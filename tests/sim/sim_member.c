@@ -75,7 +75,9 @@ static void io_install(void *context, const struct raft_snapshot_meta *meta)
 static void io_reply(void *context, uint64_t token, const struct node_reply *reply)
 {
     struct sim_member *member = context;
-    if (member->epoch != 0) { /* else it is being torn down: nobody hears it */
+    if (member->epoch != 0 && sim_admin_owns(token)) {
+        sim_admin_reply(member, token, reply->status);
+    } else if (member->epoch != 0) { /* else it is being torn down: nobody hears it */
         sim_clients_reply(member->sim->clients, token, reply);
     }
 }
@@ -105,6 +107,10 @@ static void io_members_changed(void *context)
 static void io_stop(void *context, enum node_stop reason, const char *text)
 {
     struct sim_member *member = context;
+    if (reason == NODE_STOP_REMOVED) {
+        member->is_leaving = true;
+        return;
+    }
     sim_fail(member->sim, SIM_CORRECTNESS, "member %u stops (reason %d): %s", member->index,
              (int)reason, text);
 }
@@ -176,21 +182,30 @@ void sim_member_crash(struct sim_member *member)
     stop(member);
     disk_memory_crash(member->disk, ways[prng_below(prng, 3)], prng_next(prng));
     backend_memory_crash(member->backend, prng_below(prng, 20));
-    sim_net_tell(member->sim, member->index, false);
+    sim_net_tell(member->sim, member->index);
+}
+
+void sim_member_retire(struct sim_member *member)
+{
+    if (member->epoch != 0) {
+        stop(member);
+    }
+    member->is_removed = true;
+    sim_net_tell(member->sim, member->index);
 }
 
 static int seed(struct sim_member *member, struct wal_recovered *recovered,
                 struct raft_snapshot_meta *installed, struct err *err)
 {
-    struct cluster_member members[SIM_MEMBERS_MAX] = {0};
-    for (uint32_t i = 0; i < member->sim->member_count; i++) {
+    struct cluster_member members[SIM_FOUNDERS_MAX] = {0};
+    for (uint32_t i = 0; i < member->sim->founder_count; i++) {
         members[i].id = sim_member_id(i);
         members[i].name = mem_printf("m%u", i);
         members[i].peer_urls.url[0] = mem_printf("http://127.0.0.1:%u", 1000 + i);
         members[i].peer_urls.count = 1;
     }
-    int code = start_seed(member->backend, members, member->sim->member_count, installed, err);
-    for (uint32_t i = 0; i < member->sim->member_count; i++) {
+    int code = start_seed(member->backend, members, member->sim->founder_count, installed, err);
+    for (uint32_t i = 0; i < member->sim->founder_count; i++) {
         cluster_member_deinit(&members[i]);
     }
     recovered->snapshot = *installed;
@@ -242,7 +257,7 @@ static int open_node(struct sim_member *member, const struct wal_recovered *reco
         .compact_entries = sim->dials.compact_entries,
         .store_interval_ms = 20,
         .store_bytes_max = 4096,
-        .max_learners = 1,
+        .max_learners = 2,
         .version = "sim",
     };
     return code != 0 ? code : node_new(&options, &restored, now_ms(member), &member->node, err);
@@ -277,7 +292,7 @@ void sim_member_start(struct sim_member *member)
     code = code != 0 ? code : wal_open(&options, &member->wal, &recovered, &err);
     bool is_first = code == 0 && recovered.snapshot.last.index == 0 && recovered.entry_count == 0 &&
                     backend_applied(member->backend).index == 0;
-    if (is_first) {
+    if (is_first && member->index < sim->founder_count) {
         code = seed(member, &recovered, &installed, &err);
     }
     code = code != 0 ? code : open_node(member, &recovered, &installed, &err);
@@ -296,7 +311,7 @@ void sim_member_start(struct sim_member *member)
             node_on_peer(member->node, now_ms(member), sim_member_id(i), true);
         }
     }
-    sim_net_tell(sim, member->index, true);
+    sim_net_tell(sim, member->index);
     sim_member_run(member);
 }
 
@@ -471,7 +486,8 @@ static void handle_running(struct sim_member *member, const struct sim_event *ev
         member->tick_at_us = 0;
         break;
     case SIM_PEER:
-        node_on_peer(member->node, now_ms(member), sim_member_id(event->from), event->number != 0);
+        node_on_peer(member->node, now_ms(member), sim_member_id(event->from),
+                     member->sim->members[event->from].epoch != 0); /* as it is now */
         break;
     default:
         CHECK_UNREACHABLE();
@@ -492,7 +508,7 @@ static void put_off(struct sim_member *member, const struct sim_event *event)
 void sim_member_handle(struct sim_member *member, struct sim_event *event)
 {
     if (event->type == SIM_RESTART) {
-        if (member->epoch == 0) {
+        if (member->epoch == 0 && !member->is_removed) {
             sim_member_start(member);
         }
         return;
@@ -522,6 +538,10 @@ void sim_member_run(struct sim_member *member)
     bool has_more = true;
     for (uint32_t i = 0; i < ADVANCE_ROUNDS && has_more; i++) {
         has_more = node_advance(member->node, now_ms(member));
+    }
+    if (member->is_leaving) {
+        sim_member_retire(member);
+        return;
     }
     if (member->is_staged && !node_is_installing(member->node)) {
         member->is_staged = false;

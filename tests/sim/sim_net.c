@@ -1,3 +1,4 @@
+#include "base/check.h"
 #include "base/mem.h"
 #include "kvstore/node/start.h"
 #include "kvstore/state/kv_snapshot.h"
@@ -11,7 +12,7 @@ static uint64_t delay_us(struct sim *sim)
 
 static bool is_lost(struct sim *sim, uint32_t from, uint32_t to)
 {
-    return sim->cut[from][to] ||
+    return to >= sim->member_count || sim->cut[from][to] ||
            (!sim->is_calm && prng_chance(&sim->prng_net, sim->dials.drop, 1000));
 }
 
@@ -24,6 +25,7 @@ static void transmit(struct sim *sim, enum sim_event_type type, uint32_t from, u
     uint32_t copies = may_double && prng_chance(&sim->prng_net, sim->dials.duplicate, 1000) ? 2 : 1;
     for (uint32_t i = 0; i < copies; i++) {
         uint64_t after = delay_us(sim);
+        CHECK(to < SIM_MEMBERS_MAX);
         if (is_lost(sim, from, to)) {
             continue;
         }
@@ -96,13 +98,12 @@ void sim_net_send_frame(struct sim_member *from, raft_id to, struct bytes frame)
     transmit(from->sim, SIM_FRAME, from->index, (uint32_t)(to - sim_member_id(0)), frame);
 }
 
-void sim_net_tell(struct sim *sim, uint32_t about, bool is_up)
+void sim_net_tell(struct sim *sim, uint32_t about)
 {
     for (uint32_t i = 0; i < sim->member_count; i++) {
         if (i != about) {
             struct sim_event *event = sim_schedule(sim, delay_us(sim), SIM_PEER, i);
             event->from = about;
-            event->number = is_up;
         }
     }
 }

@@ -1,13 +1,16 @@
+#include <stdio.h>
+
 #include "base/arena.h"
 #include "base/check.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "base/pb.h"
 #include "kvstore/watch/watch_hub.h"
 #include "proto/arena_allocator.h"
 #include "proto/rpc.pb-c.h"
 #include "tests/sim/sim.h"
 
-enum { OVERLAP_REVISIONS = 20 }; /* a restarted member shows the end of its history again */
+enum { OVERLAP_REVISIONS = 20, LEASES = 16 }; /* a restarted member shows the end of its history again */
 
 struct sim_truth {
     struct sim *sim;
@@ -16,6 +19,11 @@ struct sim_truth {
     size_t capacity;
     struct u64_map entries; /* index -> hash of the entry that was applied there */
     struct u64_map leaders; /* term -> member + 1 */
+    struct bytes_map written; /* key=value -> anything: values are unique */
+    struct {
+        uint64_t since_us; /* the last grant or renewal that somebody may count on; 0: none */
+        uint64_t ttl_s;
+    } lease[LEASES];
 };
 
 struct sim_truth *sim_truth_new(struct sim *sim)
@@ -24,6 +32,7 @@ struct sim_truth *sim_truth_new(struct sim *sim)
     truth->sim = sim;
     u64_map_init(&truth->entries);
     u64_map_init(&truth->leaders);
+    bytes_map_init(&truth->written);
     return truth;
 }
 
@@ -36,7 +45,65 @@ void sim_truth_free(struct sim_truth *truth)
     mem_free(truth->changes);
     u64_map_deinit(&truth->entries);
     u64_map_deinit(&truth->leaders);
+    bytes_map_deinit(&truth->written);
     mem_free(truth);
+}
+
+/* --- leases: never early ---------------------------------------------------------------------- */
+
+static void lease_granted(struct sim_truth *truth, struct bytes request)
+{
+    struct arena arena = ARENA_INIT;
+    const Etcdserverpb__LeaseGrantRequest *grant = (const void *)proto_decode(
+        &etcdserverpb__lease_grant_request__descriptor, request, &arena);
+    CHECK(grant != NULL && grant->id > 0 && grant->id < LEASES);
+    if (truth->lease[grant->id].since_us == 0) { /* else it is refused: the lease exists */
+        truth->lease[grant->id].since_us = truth->sim->now_us;
+        truth->lease[grant->id].ttl_s = (uint64_t)grant->ttl;
+    }
+    arena_deinit(&arena);
+}
+
+static void leases_expired(struct sim_truth *truth, struct bytes request)
+{
+    struct pb_reader reader = pb_reader_make(request);
+    struct pb_field field;
+    while (pb_next(&reader, &field)) {
+        CHECK(field.value < LEASES);
+        uint64_t since_us = truth->lease[field.value].since_us;
+        /* The node knows milliseconds. */
+        if (since_us != 0 &&
+            truth->sim->now_us + 1000 < since_us + truth->lease[field.value].ttl_s * 1000000) {
+            sim_fail(truth->sim, SIM_CORRECTNESS, "lease %llu ends %llu us after its renewal",
+                     (unsigned long long)field.value,
+                     (unsigned long long)(truth->sim->now_us - since_us));
+        }
+        truth->lease[field.value].since_us = 0;
+    }
+}
+
+void sim_truth_renewed(struct sim_truth *truth, int64_t lease, uint64_t asked_us)
+{
+    CHECK(lease > 0 && lease < LEASES);
+    if (truth->lease[lease].since_us != 0 && truth->lease[lease].since_us < asked_us) {
+        truth->lease[lease].since_us = asked_us;
+    }
+}
+
+static void follow_leases(struct sim_truth *truth, const struct raft_entry *entry)
+{
+    struct kv_entry_header header;
+    enum kv_op op;
+    struct bytes request;
+    if (entry->type != RAFT_ENTRY_COMMAND ||
+        kv_entry_decode(blob_bytes(entry->data), &header, &op, &request) != 0) {
+        return;
+    }
+    if (op == KV_OP_LEASE_GRANT) {
+        lease_granted(truth, request);
+    } else if (op == KV_OP_LEASE_REVOKE_MANY) {
+        leases_expired(truth, request);
+    }
 }
 
 /* State machine safety: no two members apply different entries at one index. */
@@ -51,6 +118,10 @@ void sim_truth_applied(struct sim_truth *truth, uint32_t member, const struct ra
                  member, (unsigned long long)entry->at.index);
     }
     (void)u64_map_set(&truth->entries, entry->at.index, value);
+    if (before == NULL) {
+        truth->sim->result->changes += entry->type == RAFT_ENTRY_CONFIG;
+        follow_leases(truth, entry);
+    }
 }
 
 /* Election safety: at most one leader a term. */
@@ -133,8 +204,29 @@ static bool same(const struct sim_change *change, const Mvccpb__Event *event)
                        bytes_make(event->kv->value.data, event->kv->value.len));
 }
 
+static void check_new(struct sim_truth *truth, const Mvccpb__Event *event)
+{
+    int64_t last = sim_truth_revision(truth);
+    if (event->kv->mod_revision > last + 1) {
+        sim_fail(truth->sim, SIM_CORRECTNESS, "revision %lld follows %lld",
+                 (long long)event->kv->mod_revision, (long long)last);
+    }
+    if (event->type == MVCCPB__EVENT__EVENT_TYPE__DELETE) {
+        return;
+    }
+    char text[64];
+    (void)snprintf(text, sizeof text, "%.*s=%.*s", (int)event->kv->key.len,
+                   (const char *)event->kv->key.data, (int)event->kv->value.len,
+                   (const char *)event->kv->value.data);
+    if (bytes_map_set(&truth->written, bytes_from_text(text), truth) != NULL) {
+        sim_fail(truth->sim, SIM_CORRECTNESS, "%s is put twice, at revision %lld", text,
+                 (long long)event->kv->mod_revision);
+    }
+}
+
 static void append(struct sim_truth *truth, const Mvccpb__Event *event)
 {
+    check_new(truth, event);
     if (truth->count == truth->capacity) {
         truth->capacity = truth->capacity == 0 ? 1024 : truth->capacity * 2;
         truth->changes = mem_reallocarray(truth->changes, truth->capacity, sizeof *truth->changes);

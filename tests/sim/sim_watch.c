@@ -9,10 +9,12 @@
 
 enum { WATCH_STEP_MAX_MS = 300, TAKE_BYTES = 2000 };
 
-/* What one watch saw: an event, or (size of key 0) a jump to a revision after a compaction. */
+/* What one watch saw: an event, a jump to a revision (after a compaction, or because it asked for
+ * the future), or the server's word that everything up to a revision was delivered. */
 struct seen {
     int64_t revision;
     bool is_jump;
+    bool is_progress;
     bool is_delete;
     uint64_t hash; /* of key and value */
 };
@@ -22,6 +24,7 @@ struct sim_watch {
     struct watch_stream *stream; /* NULL: not connected */
     uint32_t member;
     int64_t next; /* the first revision not seen */
+    int64_t last_main; /* of the last event on this stream */
     struct seen *seen;
     size_t count;
     size_t capacity;
@@ -71,6 +74,18 @@ static void disconnect(struct sim_watch *watch)
     watch->stream = NULL;
 }
 
+static void ask_for_progress(struct sim_watch *watch)
+{
+    Etcdserverpb__WatchProgressRequest progress = ETCDSERVERPB__WATCH_PROGRESS_REQUEST__INIT;
+    Etcdserverpb__WatchRequest request = ETCDSERVERPB__WATCH_REQUEST__INIT;
+    request.request_union_case = ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_PROGRESS_REQUEST;
+    request.progress_request = &progress;
+    struct arena arena = ARENA_INIT;
+    int code = watch_stream_request(watch->stream, proto_encode(&request.base, &arena));
+    CHECK(code == 0);
+    arena_deinit(&arena);
+}
+
 static void connect(struct sim_watch *watch)
 {
     struct sim *sim = watch->sim;
@@ -81,6 +96,12 @@ static void connect(struct sim_watch *watch)
         return;
     }
     watch->member = index;
+    watch->last_main = 0;
+    int64_t now = sim_truth_revision(sim->truth);
+    if (!sim->is_calm && watch->next <= now && prng_chance(&sim->prng_client, 1, 10)) {
+        watch->next = now + (int64_t)prng_between(&sim->prng_client, 1, 30);
+        note(watch, (struct seen){.revision = watch->next, .is_jump = true});
+    }
     watch->stream = watch_stream_new(kv_watch_hub(node_kv(member->node)), watch);
     Etcdserverpb__WatchCreateRequest create = ETCDSERVERPB__WATCH_CREATE_REQUEST__INIT;
     create.key = (ProtobufCBinaryData){1, &zero};
@@ -93,11 +114,21 @@ static void connect(struct sim_watch *watch)
     int code = watch_stream_request(watch->stream, proto_encode(&request.base, &arena));
     CHECK(code == 0);
     arena_deinit(&arena);
+    if (prng_chance(&sim->prng_client, 1, 2)) {
+        ask_for_progress(watch); /* while it catches up there must be no answer */
+    }
     sim_member_run(member);
 }
 
 static void take_response(struct sim_watch *watch, const Etcdserverpb__WatchResponse *response)
 {
+    if (response->n_events > 0 && response->events[0]->kv->mod_revision == watch->last_main) {
+        sim_fail(watch->sim, SIM_CORRECTNESS, "revision %lld comes in two responses",
+                 (long long)watch->last_main);
+    }
+    if (response->n_events == 0 && response->watch_id == -1) {
+        note(watch, (struct seen){.revision = response->header->revision, .is_progress = true});
+    }
     for (size_t i = 0; i < response->n_events; i++) {
         const Mvccpb__Event *event = response->events[i];
         note(watch, (struct seen){
@@ -106,10 +137,11 @@ static void take_response(struct sim_watch *watch, const Etcdserverpb__WatchResp
                         .hash = hash_of(bytes_make(event->kv->key.data, event->kv->key.len),
                                         bytes_make(event->kv->value.data, event->kv->value.len))});
         watch->next = event->kv->mod_revision + 1;
+        watch->last_main = event->kv->mod_revision;
     }
     if (response->canceled) {
-        if (response->compact_revision >= watch->next) {
-            watch->next = response->compact_revision + 1;
+        if (response->compact_revision > watch->next) { /* which itself is still there */
+            watch->next = response->compact_revision;
             note(watch, (struct seen){.revision = watch->next, .is_jump = true});
         }
         watch->is_broken = true;
@@ -147,6 +179,9 @@ void sim_watches_step(struct sim_watches *watches, uint32_t index)
     struct sim_watch *watch = &watches->watch[index];
     if (watch->stream != NULL && !sim->members[watch->member].is_paused) {
         pump(watch);
+        if (prng_chance(&sim->prng_client, 1, 10)) {
+            ask_for_progress(watch);
+        }
         sim_member_run(&sim->members[watch->member]);
     }
     bool is_restless = !sim->is_calm && prng_chance(&sim->prng_client, 1, 40);
@@ -190,6 +225,15 @@ static void check_watch(const struct sim_watch *watch, uint32_t index)
         const struct seen *seen = &watch->seen[i];
         if (seen->is_jump) {
             position = sim_truth_seek(truth, seen->revision);
+            continue;
+        }
+        if (seen->is_progress) {
+            if (position < sim_truth_seek(truth, seen->revision + 1)) {
+                sim_fail(watch->sim, SIM_CORRECTNESS,
+                         "watch %u is told of revision %lld before its events", index,
+                         (long long)seen->revision);
+                return;
+            }
             continue;
         }
         if (position >= sim_truth_count(truth)) {

@@ -59,15 +59,16 @@ class Member:
         self.process = None
         self.extra = []
         self.state = "new"
+        self.scheme = "http"
         self.initial = None
 
     @property
     def endpoint(self):
-        return f"http://127.0.0.1:{self.client_port}"
+        return f"{self.scheme}://127.0.0.1:{self.client_port}"
 
     @property
     def peer_url(self):
-        return f"http://127.0.0.1:{self.peer_port}"
+        return f"{self.scheme}://127.0.0.1:{self.peer_port}"
 
     def command(self):
         return [str(self.cluster.binary), "--name", self.name, "--data-dir", str(self.data_dir),

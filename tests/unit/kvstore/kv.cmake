@@ -12,7 +12,7 @@ coracle_unit_test(test_kv_lmdb SOURCES test_kv_lmdb.c LINK kv_world kv_backend)
 
 # The same sources with planted bugs that a test can switch on.
 set(KV_PLANTED_SOURCES)
-foreach(module kv_mvcc kv_lease kv_watch kv_cluster kv_state)
+foreach(module kv_mvcc kv_lease kv_watch kv_auth kv_cluster kv_state)
     get_target_property(sources ${module} SOURCES)
     get_target_property(folder ${module} SOURCE_DIR)
     list(TRANSFORM sources PREPEND ${folder}/)

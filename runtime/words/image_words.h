@@ -1,0 +1,20 @@
+/* image_words.h - words about images; see words.h for what they return. */
+#ifndef RUNTIME_WORDS_IMAGE_WORDS_H
+#define RUNTIME_WORDS_IMAGE_WORDS_H
+
+/* kvimage */
+int word_load(int argc, char **argv);
+int word_save(int argc, char **argv);
+int word_import(int argc, char **argv);
+int word_pull(int argc, char **argv);
+int word_push(int argc, char **argv);
+int word_build(int argc, char **argv);
+
+/* kvctl-container */
+int word_images(int argc, char **argv);
+int word_rmi(int argc, char **argv);
+int word_tag(int argc, char **argv);
+int word_history(int argc, char **argv);
+int word_prune(int argc, char **argv);
+
+#endif

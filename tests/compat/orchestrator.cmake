@@ -1,0 +1,1 @@
+coracle_system_test(compat_orchestrator ${CMAKE_CURRENT_LIST_DIR}/test_orchestrator.sh)

@@ -1,0 +1,3 @@
+coracle_fuzz_target(fuzz_image_manifest SOURCES fuzz_image_manifest.c LINK image)
+coracle_fuzz_target(fuzz_image_tar SOURCES fuzz_image_tar.c LINK image_archive)
+coracle_fuzz_target(fuzz_image_text SOURCES fuzz_image_text.c LINK words image_registry)

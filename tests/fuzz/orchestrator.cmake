@@ -1,0 +1,3 @@
+coracle_fuzz_target(fuzz_kube_body SOURCES fuzz_kube_body.c LINK orch_objects)
+coracle_fuzz_target(fuzz_kube_patch SOURCES fuzz_kube_patch.c LINK orch_objects)
+coracle_fuzz_target(fuzz_kube_route SOURCES fuzz_kube_route.c LINK orch_apiserver)

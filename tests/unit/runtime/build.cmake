@@ -1,0 +1,1 @@
+coracle_unit_test(test_build_dockerfile SOURCES build/test_dockerfile.c LINK build_file)
