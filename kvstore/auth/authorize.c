@@ -195,9 +195,8 @@ static enum etcd_error check_watch(const struct decision *decision, struct bytes
             continue;
         }
         struct plain_fields create;
-        error = decode_plain(field.bytes, &create)
-                    ? may_read(decision, create.first, create.second)
-                    : ETCD_INVALID_REQUEST;
+        error = decode_plain(field.bytes, &create) ? may_read(decision, create.first, create.second)
+                                                   : ETCD_INVALID_REQUEST;
     }
     return reader.failed ? ETCD_INVALID_REQUEST : error;
 }

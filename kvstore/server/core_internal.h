@@ -44,8 +44,8 @@ struct core {
     atomic_bool is_renew_wanted;
     uint64_t last_sequence; /* of a batch for the log */
 
-    uint64_t last_store_sequence; /* of a batch handed to the store */
-    struct list store_waiters;    /* struct core_store_waiter */
+    uint64_t last_store_sequence;          /* of a batch handed to the store */
+    struct list store_waiters;             /* struct core_store_waiter */
     core_defragment_done *defragment_done; /* NULL: none runs */
     void *defragment_data;
 };

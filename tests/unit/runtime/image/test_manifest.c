@@ -80,11 +80,11 @@ static void test_the_best_platform_is_chosen(void **state)
         "{\"digest\":\"" D1
         "\",\"size\":1,\"platform\":{\"os\":\"unknown\",\"architecture\":\"unknown\"}},"
         "{\"digest\":\"" D1 "\",\"size\":2,\"platform\":{\"os\":\"linux\",\"architecture\":\"arm\","
-                            "\"variant\":\"v5\"}},"
+        "\"variant\":\"v5\"}},"
         "{\"digest\":\"" D1 "\",\"size\":3,\"platform\":{\"os\":\"linux\",\"architecture\":\"arm\","
-                            "\"variant\":\"v6\"}},"
+        "\"variant\":\"v6\"}},"
         "{\"digest\":\"" D1 "\",\"size\":4,\"platform\":{\"os\":\"linux\",\"architecture\":"
-                            "\"amd64\",\"variant\":\"v3\"}},"
+        "\"amd64\",\"variant\":\"v3\"}},"
         "{\"digest\":\"" D1
         "\",\"size\":5,\"platform\":{\"os\":\"linux\",\"architecture\":\"amd64\"}},"
         "{\"digest\":\"" D1
