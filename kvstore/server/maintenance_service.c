@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/pb.h"
 #include "kvstore/server/service.h"
 #include "kvstore/state/kv_snapshot.h"
 
@@ -86,26 +87,18 @@ static void snapshot_free(struct snapshot_call *snapshot)
     mem_free(snapshot);
 }
 
-static void append_varint(struct buf *out, uint64_t value)
-{
-    for (; value >= 0x80; value >>= 7) {
-        buf_append_u8(out, (uint8_t)(value | 0x80U));
-    }
-    buf_append_u8(out, (uint8_t)value);
-}
-
 /* SnapshotResponse{remaining_bytes 2, blob 3, version 4}. */
 static void send_part(struct snapshot_call *snapshot, struct bytes blob, uint64_t remaining)
 {
     static const char version[] = "3.7.0";
     struct buf out = BUF_INIT;
     buf_append_u8(&out, 0x10);
-    append_varint(&out, remaining);
+    pb_put_varint(&out, remaining);
     buf_append_u8(&out, 0x1a);
-    append_varint(&out, blob.size);
+    pb_put_varint(&out, blob.size);
     buf_append_bytes(&out, blob);
     buf_append_u8(&out, 0x22);
-    append_varint(&out, sizeof version - 1);
+    pb_put_varint(&out, sizeof version - 1);
     buf_append_text(&out, version);
     service_send(snapshot->call, buf_bytes(&out));
     buf_deinit(&out);
