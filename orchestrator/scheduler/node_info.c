@@ -186,6 +186,7 @@ void node_table_set_node(struct node_table *table, const json_t *node)
     resource_amounts_deinit(&info->allocatable);
     info->allocatable = (struct resource_amounts){0};
     add_map(&info->allocatable, allocatable);
+    info->labels = object_labels(node);
     info->has_taints = tree_count(node, "spec.taints") > 0;
     info->is_unschedulable = tree_bool(node, "spec.unschedulable", false);
     set_images(info, node);
@@ -199,6 +200,7 @@ void node_table_remove_node(struct node_table *table, const char *name)
         return;
     }
     json_decref(info->node);
+    info->labels = NULL;
     info->node = NULL; /* its pods may still be there for a while */
 }
 
@@ -207,8 +209,8 @@ static void drop_pod(struct node_table *table, struct node_info *info, const cha
     for (size_t i = 0; i < info->pod_count; i++) {
         if (tree_has_text(info->pods[i]->pod, "metadata.uid", uid)) {
             node_info_change_used(info, &info->pods[i]->requests, -1);
-            info->refusing_count -= info->pods[i]->refuses_others;
-            table->refusing_count -= info->pods[i]->refuses_others;
+            info->refusing_count -= (info->pods[i]->refusals != NULL);
+            table->refusing_count -= (info->pods[i]->refusals != NULL);
             pod_info_free(info->pods[i]);
             info->pods[i] = info->pods[--info->pod_count];
             return;
@@ -242,9 +244,13 @@ void node_table_set_pod(struct node_table *table, const json_t *pod, const char 
     pod_info->host_ports = pod_host_ports(pod);
     bool is_lowest = info->pod_count == 0 || pod_info->priority < info->least_priority;
     info->least_priority = is_lowest ? pod_info->priority : info->least_priority;
-    pod_info->refuses_others = tree_find(pod, "spec.affinity.podAntiAffinity") != NULL;
-    info->refusing_count += pod_info->refuses_others;
-    table->refusing_count += pod_info->refuses_others;
+    pod_info->namespace = object_namespace(pod);
+    pod_info->labels = object_labels(pod);
+    pod_info->is_deleting = object_is_deleting(pod);
+    pod_info->refusals = tree_find(
+        pod, "spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution");
+    info->refusing_count += pod_info->refusals != NULL;
+    table->refusing_count += pod_info->refusals != NULL;
     pod_requests(pod, &pod_info->requests);
     if (info->pod_count == info->pod_capacity) {
         info->pod_capacity = info->pod_capacity == 0 ? 8 : info->pod_capacity * 2;

@@ -17,17 +17,22 @@ struct resource_amounts {
 
 struct pod_info {
     json_t *pod; /* a reference */
+    /* Of the pod, borrowed: lookups by name are dear where each pod is asked about each rule. */
+    const char *namespace;
+    const json_t *labels;
+    const json_t *refusals; /* terms of its required anti-affinity; NULL: none */
+    bool is_deleting;
     struct resource_amounts requests;
     int64_t priority;
     const char *controller_uid; /* of the pod; NULL: none. Borrowed from it */
     uint64_t controller_hash;   /* of controller_uid */
     json_t *host_ports;         /* owned; NULL: none */
-    bool refuses_others;        /* it has required anti-affinity */
 };
 
 struct node_info {
     char *name;
-    json_t *node; /* a reference; NULL: pods are known of it, but it is not (yet) */
+    json_t *node;         /* a reference; NULL: pods are known of it, but it is not (yet) */
+    const json_t *labels; /* of the node, borrowed */
     bool has_taints;
     bool is_unschedulable;
     struct bytes_map images; /* names of the images that are there */

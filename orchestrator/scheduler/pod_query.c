@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "orchestrator/objects/selector.h"
 #include "orchestrator/scheduler/placement.h"
 
 enum { SCORE_MAX = 100, NODE_AFFINITY_WEIGHT = 2, AVOIDED_PENALTY = 3 * SCORE_MAX };
@@ -40,13 +41,17 @@ void pod_query_init(struct pod_query *query, const struct node_table *table, con
     *query = (struct pod_query){
         .pod = pod,
         .spec = spec,
-        .namespace = object_namespace(pod),
+        .self = {.namespace = object_namespace(pod), .labels = object_labels(pod)},
         .controller_uid = tree_text(object_controller(pod), "uid"),
         .host_ports = pod_host_ports(pod),
         .has_claims = uses_claims(spec),
-        .chooses_nodes = json_object_size(json_object_get(spec, "nodeSelector")) > 0 ||
-                         tree_find(spec, "affinity.nodeAffinity") != NULL,
+        .node_preferred = tree_find(
+            spec, "affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution"),
+        .node_required =
+            tree_find(spec, "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution"),
     };
+    const json_t *selector = json_object_get(spec, "nodeSelector");
+    query->node_selector = json_object_size(selector) > 0 ? selector : NULL;
     query->controller_hash =
         query->controller_uid == NULL ? 0 : bytes_hash(bytes_from_text(query->controller_uid));
     query->tolerates_unschedulable = tolerates_unschedulable(spec);
@@ -158,7 +163,8 @@ static const char *volume_misfit(const struct pod_query *query, const struct cac
         if (name == NULL) {
             continue;
         }
-        const json_t *claim = cache_find(cache, "persistentvolumeclaims", query->namespace, name);
+        const json_t *claim =
+            cache_find(cache, "persistentvolumeclaims", query->self.namespace, name);
         if (claim == NULL) {
             (void)snprintf(buffer, size, "persistentvolumeclaim \"%s\" not found", name);
             return buffer;
@@ -176,12 +182,19 @@ static const char *volume_misfit(const struct pod_query *query, const struct cac
     return NULL;
 }
 
+bool pod_query_chooses(const struct pod_query *query, const struct node_info *node)
+{
+    return (query->node_selector == NULL ||
+            label_map_matches(query->node_selector, node->labels)) &&
+           (query->node_required == NULL ||
+            placement_selector_matches(query->node_required, node->node));
+}
+
 const char *pod_query_misfit_for_good(const struct pod_query *query, const struct cache *cache,
                                       const struct node_info *node, char *buffer, size_t size)
 {
     const char *reason = taint_misfit(query, node, buffer, size);
-    if (reason == NULL && query->chooses_nodes &&
-        !placement_matches_node(query->spec, node->node)) {
+    if (reason == NULL && !pod_query_chooses(query, node)) {
         reason = "node(s) didn't match Pod's node affinity/selector";
     }
     return reason != NULL ? reason : volume_misfit(query, cache, node, buffer, size);
@@ -219,8 +232,7 @@ static int64_t resource_score(const struct node_info *node, const struct resourc
 static int64_t node_affinity_score(const struct pod_query *query, const struct node_info *node)
 {
     int64_t score = 0;
-    const json_t *terms = tree_find(query->spec, "affinity.nodeAffinity."
-                                                 "preferredDuringSchedulingIgnoredDuringExecution");
+    const json_t *terms = query->node_preferred;
     for (size_t i = 0; i < json_array_size(terms); i++) {
         const json_t *weighted = json_array_get(terms, i);
         if (placement_term_matches(json_object_get(weighted, "preference"), node->node)) {
@@ -247,7 +259,7 @@ int64_t pod_query_score(const struct pod_query *query, const struct node_info *n
     bool is_avoided = node->has_taints &&
                       placement_untolerated(query->spec, node->node, "PreferNoSchedule") != NULL;
     int64_t score = resource_score(node, &query->requests) + topology_score(query, node);
-    score += query->chooses_nodes ? NODE_AFFINITY_WEIGHT * node_affinity_score(query, node) : 0;
+    score += NODE_AFFINITY_WEIGHT * node_affinity_score(query, node);
     score += node->images.count > 0 ? image_score(query, node) : 0;
     return score - (is_avoided ? AVOIDED_PENALTY : 0);
 }

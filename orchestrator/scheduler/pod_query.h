@@ -34,15 +34,17 @@ struct pod_rule {
 struct pod_query {
     const json_t *pod; /* borrowed, as long as the query lives */
     const json_t *spec;
-    const char *namespace;
+    struct pod_info self;       /* only what rules ask of a pod; the rest is not set */
     const char *controller_uid; /* NULL: none */
     uint64_t controller_hash;
     struct resource_amounts requests;
     json_t *host_ports; /* owned; NULL: none */
     bool tolerates_unschedulable;
     bool has_claims;
-    bool chooses_nodes;     /* a node selector or required node affinity */
-    struct pod_rule *rules; /* owned */
+    const json_t *node_selector;  /* NULL: none */
+    const json_t *node_preferred; /* weighted terms; NULL: none */
+    const json_t *node_required;  /* a NodeSelector; NULL: none */
+    struct pod_rule *rules;       /* owned */
     size_t rule_count;
 };
 
@@ -62,6 +64,9 @@ const char *pod_query_misfit_for_good(const struct pod_query *query, const struc
                                       const struct node_info *node, char *buffer, size_t size);
 /* Higher is better; only for nodes that fit. */
 int64_t pod_query_score(const struct pod_query *query, const struct node_info *node);
+
+/* spec.nodeSelector and required node affinity. */
+bool pod_query_chooses(const struct pod_query *query, const struct node_info *node);
 
 /* The rules about other pods (topology.c). */
 void topology_compile(struct pod_query *query, const struct node_table *table);

@@ -12,20 +12,19 @@ enum { AFFINITY_WEIGHT = 2, CROWD_WEIGHT = 20 };
 
 static const char *domain_of(const struct node_info *node, const char *topology_key)
 {
-    return node->node == NULL ? NULL : object_label(node->node, topology_key);
+    return json_string_value(json_object_get(node->labels, topology_key));
 }
 
-/* Does a term of pod speak of other? Namespaces: listed ones, or pod's own. */
-static bool term_selects(const json_t *term, const json_t *pod, const json_t *other)
+/* Does a term of a pod in namespace speak of other? Namespaces: listed ones, or the pod's own. */
+static bool term_selects(const json_t *term, const char *namespace, const struct pod_info *other)
 {
     const json_t *namespaces = json_object_get(term, "namespaces");
-    const json_t *selector = json_object_get(term, "namespaceSelector");
-    bool is_there =
-        json_array_size(namespaces) > 0
-            ? tree_list_has_text(namespaces, object_namespace(other))
-            : selector != NULL || strcmp(object_namespace(pod), object_namespace(other)) == 0;
-    return is_there && label_selector_object_matches(json_object_get(term, "labelSelector"),
-                                                     object_labels(other));
+    bool is_there = json_array_size(namespaces) > 0
+                        ? tree_list_has_text(namespaces, other->namespace)
+                        : strcmp(namespace, other->namespace) == 0 ||
+                              json_object_get(term, "namespaceSelector") != NULL;
+    return is_there &&
+           label_selector_object_matches(json_object_get(term, "labelSelector"), other->labels);
 }
 
 static bool is_spread(const struct pod_rule *rule)
@@ -34,13 +33,13 @@ static bool is_spread(const struct pod_rule *rule)
 }
 
 static bool rule_selects(const struct pod_query *query, const struct pod_rule *rule,
-                         const json_t *other)
+                         const struct pod_info *other)
 {
     if (!is_spread(rule)) {
-        return term_selects(rule->term, query->pod, other);
+        return term_selects(rule->term, query->self.namespace, other);
     }
-    return strcmp(query->namespace, object_namespace(other)) == 0 && !object_is_deleting(other) &&
-           label_selector_object_matches(rule->selector, object_labels(other));
+    return strcmp(query->self.namespace, other->namespace) == 0 && !other->is_deleting &&
+           label_selector_object_matches(rule->selector, other->labels);
 }
 
 /* A domain without pods is a domain, too, and a map holds no NULL: the count is kept one higher. */
@@ -65,8 +64,8 @@ static bool is_eligible(const struct pod_query *query, const struct pod_rule *ru
     if (!is_spread(rule)) {
         return true;
     }
-    if (query->chooses_nodes && !tree_has_text(rule->term, "nodeAffinityPolicy", "Ignore") &&
-        !placement_matches_node(query->spec, node->node)) {
+    if (!pod_query_chooses(query, node) &&
+        !tree_has_text(rule->term, "nodeAffinityPolicy", "Ignore")) {
         return false;
     }
     return !tree_has_text(rule->term, "nodeTaintsPolicy", "Honor") ||
@@ -82,7 +81,7 @@ static void count_node(const struct pod_query *query, struct pod_rule *rule,
     }
     int64_t count = 0;
     for (size_t i = 0; i < node->pod_count; i++) {
-        count += rule_selects(query, rule, node->pods[i]->pod);
+        count += rule_selects(query, rule, node->pods[i]);
     }
     add_to_domain(rule, domain, count);
 }
@@ -114,7 +113,7 @@ static void compile_rule(struct pod_query *query, const struct node_table *table
             }
         }
     }
-    rule->selects_self = rule_selects(query, rule, query->pod);
+    rule->selects_self = rule_selects(query, rule, &query->self);
     for (size_t n = 0; n < table->count; n++) {
         count_node(query, rule, table->nodes[n]);
     }
@@ -154,12 +153,11 @@ static struct pod_rule *refusal(struct pod_query *query, const char *key)
 static void count_refusals(struct pod_query *query, const struct node_info *node,
                            const struct pod_info *existing, int sign)
 {
-    const json_t *terms = tree_find(existing->pod, "spec.affinity.podAntiAffinity" REQUIRED);
-    for (size_t t = 0; t < json_array_size(terms); t++) {
-        const json_t *term = json_array_get(terms, t);
+    for (size_t t = 0; t < json_array_size(existing->refusals); t++) {
+        const json_t *term = json_array_get(existing->refusals, t);
         const char *key = tree_text_or(term, "topologyKey", "");
         const char *domain = domain_of(node, key);
-        if (domain != NULL && term_selects(term, existing->pod, query->pod)) {
+        if (domain != NULL && term_selects(term, existing->namespace, &query->self)) {
             add_to_domain(refusal(query, key), domain, sign);
         }
     }
@@ -209,7 +207,7 @@ void topology_compile(struct pod_query *query, const struct node_table *table)
     for (size_t n = 0; n < table->count && table->refusing_count > 0; n++) {
         const struct node_info *node = table->nodes[n];
         for (size_t i = 0; i < node->pod_count && node->refusing_count > 0; i++) {
-            if (node->pods[i]->refuses_others) {
+            if (node->pods[i]->refusals != NULL) {
                 count_refusals(query, node, node->pods[i], 1);
             }
         }
@@ -224,11 +222,11 @@ void pod_query_count(struct pod_query *query, const struct node_info *node,
         struct pod_rule *rule = &query->rules[i];
         const char *domain = domain_of(node, rule->key);
         if (rule->type != RULE_REFUSED && domain != NULL && is_eligible(query, rule, node) &&
-            rule_selects(query, rule, pod->pod)) {
+            rule_selects(query, rule, pod)) {
             add_to_domain(rule, domain, sign);
         }
     }
-    if (pod->refuses_others) {
+    if (pod->refusals != NULL) {
         count_refusals(query, node, pod, sign);
     }
     settle(query);
