@@ -4,9 +4,9 @@
 #include "proto/arena_allocator.h"
 #include "proto/election.pb-c.h"
 
-static ProtobufCBinaryData data_of(struct bytes bytes)
+static ProtobufCBinaryData data_of(struct recipe *recipe, struct bytes bytes)
 {
-    return (ProtobufCBinaryData){bytes.size, (uint8_t *)bytes.data};
+    return (ProtobufCBinaryData){bytes.size, arena_dup(&recipe->arena, bytes.data, bytes.size)};
 }
 
 static struct bytes bytes_of(ProtobufCBinaryData data)
@@ -42,8 +42,9 @@ static void on_elected(struct recipe *recipe, Etcdserverpb__ResponseHeader *head
 {
     V3electionpb__LeaderKey leader;
     v3electionpb__leader_key__init(&leader);
-    leader.name = data_of(bytes_make(recipe->prefix.data, recipe->prefix.size - 1)); /* no "/" */
-    leader.key = data_of(recipe->key);
+    leader.name =
+        data_of(recipe, bytes_make(recipe->prefix.data, recipe->prefix.size - 1)); /* no "/" */
+    leader.key = data_of(recipe, recipe->key);
     leader.rev = recipe->revision;
     leader.lease = recipe->lease;
     V3electionpb__CampaignResponse response;

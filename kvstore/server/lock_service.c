@@ -10,7 +10,8 @@ static void on_turn(struct recipe *recipe, Etcdserverpb__ResponseHeader *header)
     V3lockpb__LockResponse response;
     v3lockpb__lock_response__init(&response);
     response.header = header;
-    response.key = (ProtobufCBinaryData){recipe->key.size, (uint8_t *)recipe->key.data};
+    response.key = (ProtobufCBinaryData){
+        recipe->key.size, arena_dup(&recipe->arena, recipe->key.data, recipe->key.size)};
     recipe_finish(recipe, &response.base);
 }
 
