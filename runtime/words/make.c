@@ -136,8 +136,8 @@ int make_container(const struct store *store, const struct make_input *input,
     int status = run_host_config(options, &host, err);
     if (status != 0 || (status = store_lock(store, STORE_LOCK_SHARED, &lock, err)) != 0 ||
         (status = find_image(store, input->image, options, &image, err)) != 0 ||
-        (status = run_config_merge(options, json_object_get(image.config, "config"),
-                                   input->command, input->command_size, &config, err)) != 0 ||
+        (status = run_config_merge(options, json_object_get(image.config, "config"), input->command,
+                                   input->command_size, &config, err)) != 0 ||
         (status = container_new(store, options->name, container, err)) != 0) {
         return status;
     }

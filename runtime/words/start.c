@@ -6,15 +6,15 @@
 #include "runtime/words/session.h"
 
 /* Attach before the start, so that nothing of the output is missed. */
-static int run_attached(struct container *container, const char *detach_keys, int *ret_code,
-                        struct err *err)
+static int run_attached(const struct start *start, int *ret_code, struct err *err)
 {
+    struct container *container = start->container;
     const json_t *config = container_config(container);
     struct session session = {
         .has_input = json_get_flag(config, "OpenStdin"),
         .is_tty = json_get_flag(config, "Tty"),
         .forwards_signals = true,
-        .detach_keys = detach_keys,
+        .detach_keys = start->detach_keys,
     };
     int status = session_open(&session, container, err);
     if (status != 0) {
@@ -22,7 +22,7 @@ static int run_attached(struct container *container, const char *detach_keys, in
     }
     status = session_attach(&session, err);
     if (status == 0) {
-        status = lifecycle_start(container, err);
+        status = lifecycle_start(start->store, container, err);
     }
     if (status == 0) {
         status = session_run(&session, ret_code, err);
@@ -77,7 +77,7 @@ int start_container(const struct start *start, int *ret_code, struct err *err)
         status = lifecycle_spawn_monitor(start->store, container, err);
     }
     if (status == 0 && start->is_detached) {
-        status = lifecycle_start(container, err);
+        status = lifecycle_start(start->store, container, err);
     }
     if (status != 0) {
         clean_failed(start, err);
@@ -88,7 +88,7 @@ int start_container(const struct start *start, int *ret_code, struct err *err)
     if (start->is_detached) {
         return 0;
     }
-    status = run_attached(container, start->detach_keys, ret_code, err);
+    status = run_attached(start, ret_code, err);
     if (status != 0) {
         clean_failed(start, err);
         return status;
