@@ -17,6 +17,7 @@
 #include "orchestrator/objects/base64.h"
 #include "orchestrator/orchd/leader.h"
 #include "orchestrator/orchd/options.h"
+#include "orchestrator/orchd/store_view.h"
 #include "orchestrator/proxy/proxy_main.h"
 #include "orchestrator/registry/store_kv.h"
 #include "orchestrator/scheduler/loop.h"
@@ -30,6 +31,7 @@ struct orchd {
     uv_signal_t terminate;
     struct wire_loop *wire;
     struct kv_client *client;
+    struct store_view *store_view;
     struct store_kv *store;
     struct registry *registry;
     struct plan_settings settings;
@@ -140,6 +142,7 @@ static int open_registry(struct orchd *orchd, struct err *err)
     if (result != 0) {
         return result;
     }
+    orchd->store_view = store_view_new(orchd->client, &client_options);
     orchd->settings = registry_options.settings;
     orchd->store = store_kv_new(orchd->client, orchd->wire);
     registry_options.store = store_kv_store(orchd->store);
@@ -180,6 +183,12 @@ static int listen_on(struct orchd *orchd, struct apiserver_entry *entry, const c
     return 0;
 }
 
+static void view_store(void *context, void (*done)(void *call, json_t *take_view), void *call)
+{
+    const struct orchd *orchd = context;
+    store_view_ask(orchd->store_view, done, call);
+}
+
 static int open_server(struct orchd *orchd, struct err *err)
 {
     const struct orchd_options *options = &orchd->options;
@@ -188,6 +197,8 @@ static int open_server(struct orchd *orchd, struct err *err)
         .registry = orchd->registry,
         .seed = random_seed(),
         .token_file = options->token_file,
+        .view_store = view_store,
+        .view_store_context = orchd,
         .token_key = bytes_make(orchd->token_key, orchd->token_key_size),
     };
     orchd->server = apiserver_new(&server_options, err);
@@ -324,12 +335,18 @@ static void client_closed(void *context)
     wire_loop_close(orchd->wire, NULL, NULL);
 }
 
+static void store_view_closed(void *context)
+{
+    struct orchd *orchd = context;
+    kv_client_close(orchd->client, client_closed, orchd);
+}
+
 static void listener_closed(void *context)
 {
     struct orchd *orchd = context;
     if (--orchd->closing == 0) {
         apiserver_free(orchd->server);
-        kv_client_close(orchd->client, client_closed, orchd);
+        store_view_close(orchd->store_view, store_view_closed, orchd);
     }
 }
 
