@@ -14,6 +14,7 @@
 #include "orchestrator/apiserver/discovery.h"
 #include "orchestrator/apiserver/server.h"
 #include "orchestrator/controllers/runtime.h"
+#include "orchestrator/dns/dns_main.h"
 #include "orchestrator/objects/base64.h"
 #include "orchestrator/orchd/leader.h"
 #include "orchestrator/orchd/options.h"
@@ -420,7 +421,7 @@ static int start(struct orchd *orchd, struct err *err)
 static const struct {
     const char *name;
     int (*run)(int argc, char *argv[]);
-} node_roles[] = {{"proxy", proxy_main}};
+} node_roles[] = {{"dns", dns_main}, {"proxy", proxy_main}};
 
 int main(int argc, char *argv[])
 {
