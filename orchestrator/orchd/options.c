@@ -16,6 +16,7 @@ const char orchd_help[] =
     "  --store-ca-file F --store-cert-file F --store-key-file F\n"
     "  --host ADDRESS           where the API listens (default: 0.0.0.0)\n"
     "  --port N                 with TLS (default: 6443; needs --tls-cert-file)\n"
+    "  --advertise-address A    where pods find this server as kubernetes.default.svc (default: none)\n"
     "  --insecure-port N        plaintext on 127.0.0.1 without access control (default: 0, none)\n"
     "  --tls-cert-file F --tls-key-file F --client-ca-file F\n"
     "  --token-file F           static tokens: token,user,uid,\"group,group\"\n"
@@ -85,6 +86,7 @@ static int parse_flag(struct orchd_options *options, const char *flag, char *val
         {"--store-cert-file", &options->store_cert_file},
         {"--store-key-file", &options->store_key_file},
         {"--host", &options->host},
+        {"--advertise-address", &options->advertise},
         {"--tls-cert-file", &options->tls_cert_file},
         {"--tls-key-file", &options->tls_key_file},
         {"--client-ca-file", &options->client_ca_file},
