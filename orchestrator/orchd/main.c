@@ -14,7 +14,9 @@
 #include "orchestrator/apiserver/discovery.h"
 #include "orchestrator/apiserver/server.h"
 #include "orchestrator/controllers/runtime.h"
+#include "orchestrator/dns/dns_main.h"
 #include "orchestrator/objects/base64.h"
+#include "orchestrator/orchd/advertise.h"
 #include "orchestrator/orchd/leader.h"
 #include "orchestrator/orchd/options.h"
 #include "orchestrator/orchd/store_view.h"
@@ -42,6 +44,7 @@ struct orchd {
     char identity[160];
     char *root_ca; /* PEM; "" for none */
     struct apiserver *server;
+    struct advertise *advertise;
     struct apiserver_entry secure_entry;
     struct apiserver_entry trusted_entry;
     struct listener *secure;
@@ -326,6 +329,7 @@ static void client_closed(void *context)
 {
     struct orchd *orchd = context;
     registry_free(orchd->registry);
+    advertise_free(orchd->advertise);
     leader_free(orchd->controllers_leader);
     leader_free(orchd->scheduler_leader);
     runtime_free(orchd->controllers);
@@ -360,6 +364,10 @@ static void stop(struct orchd *orchd)
     uv_close((uv_handle_t *)&orchd->interrupt, NULL);
     uv_close((uv_handle_t *)&orchd->terminate, NULL);
     orchd->closing = 1;
+    if (orchd->advertise != NULL) {
+        orchd->closing++;
+        advertise_withdraw(orchd->advertise, listener_closed, orchd);
+    }
     struct listener *listeners[] = {orchd->secure, orchd->trusted};
     for (size_t i = 0; i < 2; i++) {
         if (listeners[i] != NULL) {
@@ -421,6 +429,11 @@ static int start(struct orchd *orchd, struct err *err)
         result = open_server(orchd, err);
     }
     make_identity(orchd);
+    if (result == 0 && orchd->secure != NULL && orchd->options.advertise != NULL) {
+        orchd->advertise =
+            advertise_new(orchd->registry, wire_loop_timers(orchd->wire),
+                          orchd->options.advertise, listener_port(orchd->secure));
+    }
     if (result == 0 && orchd->server != NULL) {
         result = write_kubeconfig(orchd, err);
     }
@@ -437,7 +450,7 @@ static int start(struct orchd *orchd, struct err *err)
 static const struct {
     const char *name;
     int (*run)(int argc, char *argv[]);
-} node_roles[] = {{"proxy", proxy_main}};
+} node_roles[] = {{"dns", dns_main}, {"proxy", proxy_main}};
 
 int main(int argc, char *argv[])
 {
