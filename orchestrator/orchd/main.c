@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "orchestrator/agent/agent.h"
 #include "orchestrator/apiserver/discovery.h"
 #include "orchestrator/apiserver/server.h"
 #include "orchestrator/controllers/runtime.h"
@@ -419,6 +420,9 @@ int main(int argc, char *argv[])
 {
     static struct orchd orchd;
     struct err err = {0};
+    if (argc > 1 && strcmp(argv[1], "agent") == 0) {
+        return agent_main(argc - 1, argv + 1);
+    }
     if (orchd_options_parse(&orchd.options, argc, argv, &err) != 0) {
         fprintf(stderr, "orchd: %s\n", err.text);
         return EXIT_USAGE;
