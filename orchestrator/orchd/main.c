@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "orchestrator/agent/agent.h"
 #include "orchestrator/apiserver/discovery.h"
 #include "orchestrator/apiserver/server.h"
 #include "orchestrator/controllers/runtime.h"
@@ -450,7 +451,7 @@ static int start(struct orchd *orchd, struct err *err)
 static const struct {
     const char *name;
     int (*run)(int argc, char *argv[]);
-} node_roles[] = {{"dns", dns_main}, {"proxy", proxy_main}};
+} node_roles[] = {{"agent", agent_main}, {"dns", dns_main}, {"proxy", proxy_main}};
 
 int main(int argc, char *argv[])
 {
