@@ -252,6 +252,9 @@ void sim_member_start(struct sim_member *member)
     if (is_first && member->index < sim->founder_count) {
         code = seed(member, &recovered, &installed, &err);
     }
+    code = code != 0 ? code
+                     : start_check_identity(member->backend, SIM_CLUSTER_ID,
+                                            sim_member_id(member->index), &err);
     code = code != 0 ? code : open_node(member, &recovered, &installed, &err);
     wal_recovered_deinit(&recovered);
     if (code != 0) {
