@@ -193,7 +193,7 @@ int lifecycle_create(const struct store *store, struct container *container,
     return status;
 }
 
-int lifecycle_start(struct container *container, struct err *err)
+int lifecycle_start(const struct store *store, struct container *container, struct err *err)
 {
     char path[PATH_MAX];
     char now[40];
@@ -215,6 +215,7 @@ int lifecycle_start(struct container *container, struct err *err)
     json_object_set_new(container->state, "Error", json_text(""));
     status = container_write_state(container, err);
     if (status == 0) {
+        name_files_update(store, json_object_get(container->state, "Networks"));
         status = shim_client_start(&client, err);
     }
     shim_client_close(&client);
@@ -222,18 +223,6 @@ int lifecycle_start(struct container *container, struct err *err)
 }
 
 /* ---- after it ran ---- */
-
-static void update_peers(const struct store *store, const json_t *networks)
-{
-    const char *name = NULL;
-    json_t *network = NULL;
-    json_object_foreach((json_t *)(uintptr_t)networks, name, network)
-    {
-        if (strcmp(name, "bridge") != 0) {
-            name_files_update_peers(store, name);
-        }
-    }
-}
 
 int lifecycle_finish(const struct store *store, struct container *container, struct err *err)
 {
@@ -253,7 +242,7 @@ int lifecycle_finish(const struct store *store, struct container *container, str
         }
     }
     int status = container_write_state(container, err);
-    update_peers(store, networks);
+    name_files_update(store, networks);
     return status;
 }
 
