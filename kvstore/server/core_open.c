@@ -244,6 +244,8 @@ static int open_all(struct opening *opening, int *ret_exit_code, struct err *err
     if (code == 0 && is_empty(opening) && core->options.initial != NULL) {
         code = seed(opening, &installed, err);
     }
+    code = code != 0 ? code
+                     : start_check_identity(core->backend, core->cluster_id, core->member_id, err);
     code = code != 0 ? code : start_node(opening, &installed, &is_log, err);
     code = code != 0 ? code : start_threads(opening, err);
     if (code != 0) {

@@ -151,7 +151,7 @@ static int append_table(const struct cgroup_pids *pids, struct buf *out, struct 
     while (fgets(line, sizeof line, ps) != NULL) {
         char owner[64];
         long pid = 0;
-        if (is_header || (sscanf(line, "%63s %ld", owner, &pid) == 2 && is_listed(pids, pid))) {
+        if (is_header || (sscanf(line, "%63s %18ld", owner, &pid) == 2 && is_listed(pids, pid))) {
             buf_append_text(out, line);
         }
         is_header = false;
