@@ -218,6 +218,17 @@ static bool run(struct node *node, struct node_read *read)
         return false;
     }
     kv_result_clear(&node->result);
+    if (read->method == NODE_HASH_KV && read->job == NULL) {
+        enum kv_kept_state kept = kv_kept_hash(node->kv, blob_bytes(read->body), &node->result);
+        if (kept == KV_KEPT_SOON) {
+            return true;
+        }
+        if (kept == KV_KEPT_HERE) {
+            finish(node, read->token, read->peer, read->peer_id);
+            read_free(read);
+            return false;
+        }
+    }
     enum kv_read_state state = KV_READ_DONE;
     if (read->job == NULL && read->method != NODE_RANGE_STREAM) {
         read->job = kv_read_now(node->kv, read_op(read->method), blob_bytes(read->body), slice(),

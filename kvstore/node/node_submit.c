@@ -265,6 +265,10 @@ void node_submit(struct node *node, raft_time_ms now, const struct node_request 
         node_reply_status(node, request->token, 0, 0, ETCD_LEARNER_UNSUPPORTED);
         return;
     }
+    if (request->member != 0 && request->member != node_id(node)) {
+        node_ask(node, request);
+        return;
+    }
     enum etcd_error error = node_authorize_early(node, request);
     if (error != ETCD_OK) {
         node_reply_status(node, request->token, 0, 0, error);

@@ -27,6 +27,7 @@ struct core_call {
     enum node_method method;
     struct bytes body; /* valid until the call was taken up; then not needed */
     uint64_t fresh_id;
+    raft_id member;            /* see node_request */
     struct auth_caller caller; /* as body */
     bool is_internal;
     core_reply *on_reply;
