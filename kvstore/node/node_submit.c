@@ -209,6 +209,7 @@ void node_execute(struct node *node, const struct node_request *request, raft_id
         node_read_start(node, request, peer, peer_id, /* is_linearizable= */ false);
         break;
     case NODE_LEASE_LEASES:
+    case NODE_DOWNGRADE:
         node_read_start(node, request, peer, peer_id, /* is_linearizable= */ true);
         break;
     case NODE_MEMBER_LIST:

@@ -57,6 +57,7 @@ struct core_options {
     const struct bootstrap *initial;
     bool is_new; /* make a log if there is none */
     bool is_unsafe_no_sync;
+    bool is_forced_alone; /* --force-new-cluster: drop all other members */
     uint32_t election_timeout_ms;
     uint32_t heartbeat_interval_ms;
     uint32_t txn_ops_max;

@@ -36,6 +36,13 @@ static enum etcd_error apply_member(struct kv *kv, enum kv_op op,
                                     const struct kv_apply_context *context)
 {
     struct backend_batch *batch = mvcc_batch(kv->mvcc);
+    if (op == KV_OP_DOWNGRADE_INFO_SET) {
+        int code = cluster_apply_downgrade(kv->cluster, context->request, batch);
+        if (code == 0 && context->reply != NULL) {
+            reply_downgrade(kv, context->reply);
+        }
+        return code == 0 ? ETCD_OK : ETCD_INVALID_ENTRY;
+    }
     int code = op == KV_OP_MEMBER_ATTR_SET
                    ? cluster_apply_attributes(kv->cluster, context->request, batch)
                    : cluster_apply_version(kv->cluster, context->request, batch);
@@ -74,9 +81,9 @@ static enum etcd_error dispatch(struct kv *kv, enum kv_op op,
         return apply_alarm(kv, context);
     case KV_OP_MEMBER_ATTR_SET:
     case KV_OP_CLUSTER_VERSION_SET:
+    case KV_OP_DOWNGRADE_INFO_SET:
         return apply_member(kv, op, context);
     case KV_OP_NONE:
-    case KV_OP_DOWNGRADE_INFO_SET:
         return ETCD_OK;
     default:
         return is_auth_op(op) ? apply_auth(kv, op, context) : ETCD_INVALID_ENTRY;

@@ -34,6 +34,8 @@ struct kv;
 struct lessor;
 struct watch_hub;
 
+#define KV_CLUSTER_VERSION "3.7" /* major and minor of the interface: the only one there is */
+
 /* What an entry or a request asks for. The numbers of replicated operations are the field numbers
  * of etcdserverpb.InternalRaftRequest. */
 enum kv_op {
@@ -280,6 +282,10 @@ void kv_lease_time_to_live(struct kv *kv, struct bytes request, uint64_t now_ms,
 /* Renew on the leader: an unknown lease gives TTL 0, not an error. */
 void kv_lease_keep_alive(struct kv *kv, struct bytes request, uint64_t now_ms,
                          struct kv_result *result);
+/* A DowngradeRequest that may be made now: result is the answer, or ret_proposal is the request of
+ * the entry (KV_OP_DOWNGRADE_INFO_SET) whose application answers. */
+void kv_downgrade(struct kv *kv, struct bytes request, struct kv_result *result,
+                  struct buf *ret_proposal);
 void kv_member_list(struct kv *kv, struct kv_result *result);
 
 /* A leader's entry for leases that are due: fills out with the request of

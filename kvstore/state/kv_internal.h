@@ -117,6 +117,10 @@ enum etcd_error authorize_entry(struct kv *kv, enum kv_op op,
 enum etcd_error apply_member_attributes(struct kv *kv, const struct kv_apply_context *context);
 enum etcd_error apply_cluster_version(struct kv *kv, const struct kv_apply_context *context);
 
+/* --- downgrade.c ---------------------------------------------------------------------------- */
+
+void reply_downgrade(const struct kv *kv, struct buf *reply);
+
 /* --- check.c -------------------------------------------------------------------------------- */
 
 enum etcd_error check_range_request(const struct range_request *request);
