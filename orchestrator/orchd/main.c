@@ -431,9 +431,8 @@ static int start(struct orchd *orchd, struct err *err)
     }
     make_identity(orchd);
     if (result == 0 && orchd->secure != NULL && orchd->options.advertise != NULL) {
-        orchd->advertise =
-            advertise_new(orchd->registry, wire_loop_timers(orchd->wire),
-                          orchd->options.advertise, listener_port(orchd->secure));
+        orchd->advertise = advertise_new(orchd->registry, wire_loop_timers(orchd->wire),
+                                         orchd->options.advertise, listener_port(orchd->secure));
     }
     if (result == 0 && orchd->server != NULL) {
         result = write_kubeconfig(orchd, err);
