@@ -25,7 +25,7 @@
 #include "orchestrator/registry/store_kv.h"
 #include "orchestrator/scheduler/loop.h"
 
-enum { EXIT_USAGE = 2, TOKEN_KEY_SIZE_MAX = 4096, GRACE_MS = 2000, NODE_GRACE_MS = 40 * 1000 };
+enum { EXIT_USAGE = 2, TOKEN_KEY_SIZE_MAX = 4096, GRACE_MS = 2000 };
 
 struct orchd {
     struct orchd_options options;
@@ -310,7 +310,7 @@ static int open_controllers(struct orchd *orchd, struct err *err)
                      .service_ip_first = orchd->settings.service_ip_first,
                      .pod_cidr_first = base,
                      .pod_cidr_count = 1U << (24 - bits),
-                     .node_grace_ms = NODE_GRACE_MS},
+                     .node_grace_ms = orchd->options.node_grace_ms},
         .seed = random_seed(),
         .on_failure = reconcile_failed,
     };
