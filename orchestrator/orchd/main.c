@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "orchestrator/agent/agent.h"
 #include "orchestrator/apiserver/discovery.h"
+#include "orchestrator/apiserver/forward.h"
 #include "orchestrator/apiserver/server.h"
 #include "orchestrator/controllers/runtime.h"
 #include "orchestrator/dns/dns_main.h"
@@ -45,6 +46,7 @@ struct orchd {
     char identity[160];
     char *root_ca; /* PEM; "" for none */
     struct apiserver *server;
+    struct forwarder forwarder;
     struct advertise *advertise;
     struct apiserver_entry secure_entry;
     struct apiserver_entry trusted_entry;
@@ -196,11 +198,14 @@ static void view_store(void *context, void (*done)(void *call, json_t *take_view
 static int open_server(struct orchd *orchd, struct err *err)
 {
     const struct orchd_options *options = &orchd->options;
+    orchd->forwarder = (struct forwarder){.wire = orchd->wire, .registry = orchd->registry};
     const struct apiserver_options server_options = {
         .wire = orchd->wire,
         .registry = orchd->registry,
         .seed = random_seed(),
         .token_file = options->token_file,
+        .forward = forward_pod,
+        .forward_context = &orchd->forwarder,
         .view_store = view_store,
         .view_store_context = orchd,
         .token_key = bytes_make(orchd->token_key, orchd->token_key_size),
