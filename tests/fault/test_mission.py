@@ -22,7 +22,7 @@ import tempfile
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from cluster import BIN, ROOT, SKIP, require, wait_until  # noqa: E402
 
-PATIENCE = 120  # seconds for anything that must happen; the machine may be very busy
+PATIENCE = 60  # seconds for anything that must happen; the machine may be very busy
 SITE = "Coracle carries you."
 NODES = ["node1", "node2", "node3"]
 SUBNET = "10.87.0"
@@ -61,6 +61,8 @@ class Mission:
 
     def __exit__(self, kind, error, trace):
         if error is not None:
+            for words in (("nodes",), ("ls", "pods", "-A", "-o", "wide"), ("ls", "events", "-A")):
+                print("\n".join(self.kvctl(*words, check=False).stdout.splitlines()[-25:]))
             for log in sorted(self.run.glob("*.log")):
                 print(f"--- {log.name}: " + "\n".join(log.read_text(errors="replace").splitlines()[-6:]))
         try:
