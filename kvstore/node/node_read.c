@@ -179,7 +179,7 @@ static void answer_small(struct node *node, struct node_read *read)
         kv_lease_list(node->kv, &node->result);
         break;
     case NODE_MEMBER_LIST:
-        kv_member_list(node->kv, &node->result);
+        kv_list_members(node->kv, &node->result);
         break;
     case NODE_ALARM:
         kv_alarm_get(node->kv, blob_bytes(read->body), &node->result);

@@ -257,12 +257,12 @@ bool kv_range_is_serializable(struct bytes request);
 void kv_alarm_get(struct kv *kv, struct bytes request, struct kv_result *result);
 void kv_lease_list(struct kv *kv, struct kv_result *result);
 /* On the leader (kvstore/lease/lessor.h: deadlines are known there); now_ms is its clock. */
-void kv_lease_time_to_live(struct kv *kv, struct bytes request, uint64_t now_ms,
-                           struct kv_result *result);
+void kv_lease_remaining(struct kv *kv, struct bytes request, uint64_t now_ms,
+                        struct kv_result *result);
 /* Renew on the leader: an unknown lease gives TTL 0, not an error. */
 void kv_lease_keep_alive(struct kv *kv, struct bytes request, uint64_t now_ms,
                          struct kv_result *result);
-void kv_member_list(struct kv *kv, struct kv_result *result);
+void kv_list_members(struct kv *kv, struct kv_result *result);
 
 /* A leader's entry for leases that are due: fills out with the request of
  * KV_OP_LEASE_REVOKE_MANY, at most leases_max leases and about keys_max keys. Returns how many

@@ -1,0 +1,1 @@
+coracle_system_test(compat_migrate_offline ${CMAKE_CURRENT_LIST_DIR}/migrate_offline.py)
