@@ -41,7 +41,7 @@ static bool encode_user(struct bytes stored, struct buf *out)
             pb_put_bytes(out, 1, field.bytes);
         } else if (field.key == PB_BYTES(2) && field.bytes.size > 0) {
             CLEANUP(buf) struct buf text = BUF_INIT;
-            base64_encode(&text, field.bytes);
+            base64_append(&text, field.bytes);
             pb_put_bytes(out, 2, buf_bytes(&text));
         } else if (field.key == PB_BYTES(3)) {
             pb_put_message(out, 3, field.bytes);

@@ -36,7 +36,7 @@ static bool hash_password(struct bytes password, struct buf *out)
     if (hash == NULL) {
         return false;
     }
-    base64_encode(out, bytes_from_text(hash));
+    base64_append(out, bytes_from_text(hash));
     return true;
 }
 
