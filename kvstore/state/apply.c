@@ -165,7 +165,7 @@ void kv_apply_config(struct kv *kv, struct kv_position at, struct bytes change,
     finish(result, error);
 }
 
-void kv_member_list(struct kv *kv, struct kv_result *result)
+void kv_list_members(struct kv *kv, struct kv_result *result)
 {
     result->status = ETCD_OK;
     reply_header(kv, &result->reply, 0);
