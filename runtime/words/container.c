@@ -447,6 +447,7 @@ static void take_exit(struct container *container)
     }
     json_object_set_new(state, "Pid", json_integer(0));
     json_object_set_new(state, "Status", json_text("exited"));
+    json_object_set_new(state, "HasJustEnded", json_true()); /* until lifecycle_finish */
 }
 
 enum container_status container_refresh(struct container *container)

@@ -25,7 +25,8 @@ struct lifecycle_options {
 MUST_USE int lifecycle_create(const struct store *store, struct container *container,
                               const struct lifecycle_options *options, struct err *err);
 /* Let the process go. */
-MUST_USE int lifecycle_start(struct container *container, struct err *err);
+MUST_USE int lifecycle_start(const struct store *store, struct container *container,
+                             struct err *err);
 /* After the end (or a failed start): state, network, shim. */
 MUST_USE int lifecycle_finish(const struct store *store, struct container *container,
                               struct err *err);

@@ -80,7 +80,7 @@ static int restart(const struct store *store, struct container *container, unsig
                         json_integer(json_get_integer(container->state, "RestartCount", 0) + 1));
     int status = lifecycle_create(store, container, &options, &err);
     if (status == 0) {
-        status = lifecycle_start(container, &err);
+        status = lifecycle_start(store, container, &err);
     }
     if (status != 0) {
         json_object_set_new(container->state, "Error", json_text(err.text));

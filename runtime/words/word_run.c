@@ -11,6 +11,7 @@
 #include "runtime/image/image.h"
 #include "runtime/image/json.h"
 #include "runtime/words/container_words.h"
+#include "runtime/words/event_log.h"
 #include "runtime/words/lifecycle.h"
 #include "runtime/words/run_options.h"
 #include "runtime/words/session.h"
@@ -146,6 +147,9 @@ static int make_container(const struct store *store, const struct run_options *o
     if (status == 0) {
         status = container_write_state(container, err);
     }
+    if (status == 0) {
+        event_log(store, container, "create", NULL, NULL);
+    }
     if (status == 0 && options->cidfile != NULL) {
         status = write_cidfile(options->cidfile, container->id, err);
     }
@@ -187,7 +191,7 @@ static int run_attached(struct start *start, int *ret_code, struct err *err)
     }
     status = session_attach(&session, err);
     if (status == 0) {
-        status = lifecycle_start(start->container, err);
+        status = lifecycle_start(start->store, start->container, err);
     }
     unlock(start);
     if (status == 0) {
@@ -251,7 +255,7 @@ static int create_process(const struct start *start, bool is_monitored, struct e
         status = lifecycle_spawn_monitor(start->store, start->container, err);
     }
     if (status == 0 && start->is_detached) {
-        status = lifecycle_start(start->container, err);
+        status = lifecycle_start(start->store, start->container, err);
     }
     return status;
 }
@@ -291,12 +295,13 @@ static int start_container(struct start *start, int *ret_code, struct err *err)
     if (status != 0) {
         return status;
     }
+    bool is_unfinished = container_pid(container) != 0; /* if it has ended, nobody has noted it */
     enum container_status now = container_refresh(container);
     if (now == CONTAINER_DEAD || now == CONTAINER_PAUSED) {
         status = err_set(err, ERR_INVALID, "container %s is %s and cannot be started",
                          container_name(container), container_status_text(now));
-    } else if (now == CONTAINER_EXITED && container_pid(container) != 0) {
-        status = lifecycle_finish(start->store, container, err); /* nobody has done it yet */
+    } else if (now == CONTAINER_EXITED && is_unfinished) {
+        status = lifecycle_finish(start->store, container, err);
     }
     if (status == 0 && now != CONTAINER_RUNNING && now != CONTAINER_RESTARTING) {
         status = start_locked(start, ret_code, err);
