@@ -16,6 +16,7 @@
 #include "runtime/image/in_root.h"
 #include "runtime/image/json.h"
 #include "runtime/network/network.h"
+#include "runtime/words/event_log.h"
 #include "runtime/words/mount_root.h"
 #include "runtime/words/name_files.h"
 #include "runtime/words/network_join.h"
@@ -219,10 +220,24 @@ int lifecycle_start(const struct store *store, struct container *container, stru
         status = shim_client_start(&client, err);
     }
     shim_client_close(&client);
+    if (status == 0) {
+        event_log(store, container, "start", NULL, NULL);
+    }
     return status;
 }
 
 /* ---- after it ran ---- */
+
+static void log_end(const struct store *store, const struct container *container)
+{
+    char code[24];
+    (void)snprintf(code, sizeof(code), "%lld",
+                   (long long)json_get_integer(container->state, "ExitCode", 0));
+    if (json_get_flag(container->state, "OOMKilled")) {
+        event_log(store, container, "oom", NULL, NULL);
+    }
+    event_log(store, container, "die", "exitCode", code);
+}
 
 int lifecycle_finish(const struct store *store, struct container *container, struct err *err)
 {
@@ -230,6 +245,8 @@ int lifecycle_finish(const struct store *store, struct container *container, str
     bool never_ran = strcmp(before, "created") == 0;
     CLEANUP(json) json_t *networks = json_incref(json_object_get(container->state, "Networks"));
     (void)container_refresh(container); /* reads exit.json before the shim is told to go */
+    bool has_ended = json_get_flag(container->state, "HasJustEnded");
+    json_object_del(container->state, "HasJustEnded");
     forget_shim(container);
     network_leave(container);
     json_object_set_new(container->state, "Pid", json_integer(0));
@@ -243,6 +260,9 @@ int lifecycle_finish(const struct store *store, struct container *container, str
     }
     int status = container_write_state(container, err);
     name_files_update(store, networks);
+    if (has_ended) {
+        log_end(store, container);
+    }
     return status;
 }
 
@@ -255,7 +275,11 @@ int lifecycle_remove(const struct store *store, struct container *container, boo
     if (removes_volumes) {
         volumes_remove_anonymous(store, container);
     }
-    return container_remove_files(store, container, err);
+    int status = container_remove_files(store, container, err);
+    if (status == 0) {
+        event_log(store, container, "destroy", NULL, NULL);
+    }
+    return status;
 }
 
 static int wait_by_shim(const struct container *container, int timeout_ms, int *ret_code,
@@ -390,9 +414,8 @@ int lifecycle_stop(const struct store *store, struct container *container, int t
         status = container_read_state(container, err);
     }
     /* Whoever came first has finished it, and may even have started it again. */
-    return status != 0 || container_pid(container) != pid
-               ? status
-               : lifecycle_finish(store, container, err);
+    return status != 0 || container_pid(container) != pid ? status
+                                                          : lifecycle_finish(store, container, err);
 }
 
 int lifecycle_exit_code(const struct err *err)
