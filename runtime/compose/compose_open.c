@@ -237,9 +237,8 @@ static void join_files(struct compose *compose, const struct files *files)
 
 static void begin(struct compose *compose, const struct compose_options *options)
 {
-    *compose = (struct compose){.options = options,
-                                .environment = own_environment(),
-                                .hashes = json_object()};
+    *compose = (struct compose){
+        .options = options, .environment = own_environment(), .hashes = json_object()};
     arena_init(&compose->arena);
 }
 
@@ -250,7 +249,7 @@ int compose_open(struct compose *compose, const struct compose_options *options,
     begin(compose, options);
     int status = find_files(options, compose->environment, &files, err);
     if (status == 0) {
-        compose->directory = options->directory != NULL ? absolute(options->directory)
+        compose->directory = options->directory != NULL         ? absolute(options->directory)
                              : strcmp(files.items[0], "-") == 0 ? absolute(".")
                                                                 : parent_of(files.items[0]);
         join_files(compose, &files);
@@ -283,8 +282,8 @@ int compose_open_by_name(struct compose *compose, const struct compose_options *
     project_name_clean(given, name);
     compose->directory = mem_strdup("/");
     compose->config_files = mem_strdup("");
-    compose->project.document = json_pack("{ss s{} s{} s{}}", "name", name, "services", "networks",
-                                          "volumes");
+    compose->project.document =
+        json_pack("{ss s{} s{} s{}}", "name", name, "services", "networks", "volumes");
     compose->project.services_off = json_object();
     compose->project.warnings = json_array();
     return store_open(&compose->store, NULL, err);

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "runtime/image/json.h"
 #include "runtime/network/network.h"
+#include "runtime/words/health.h"
 #include "runtime/words/lifecycle.h"
 #include "runtime/words/shim_client.h"
 #include "runtime/words/words.h"
@@ -27,7 +28,8 @@ bool lifecycle_needs_monitor(const struct container *container, bool is_detached
     const json_t *host = container_host(container);
     const json_t *policy = json_object_get(host, "RestartPolicy");
     bool restarts = strcmp(json_get_text(policy, "Name", "no"), "no") != 0;
-    return restarts || (is_detached && json_get_flag(host, "AutoRemove"));
+    return restarts || health_is_wanted(container) ||
+           (is_detached && json_get_flag(host, "AutoRemove"));
 }
 
 static int wait_for_exit(const struct container *container, int *ret_code, struct err *err)
@@ -96,7 +98,9 @@ static void monitor(const struct store *store, struct container *container)
         struct err err;
         int code = 255;
         uint64_t started = clock_monotonic_ms();
+        pid_t prober = health_spawn(container);
         int status = wait_for_exit(container, &code, &err);
+        health_stop(prober);
         if (clock_monotonic_ms() - started >= STEADY_MS) {
             backoff_ms = BACKOFF_FIRST_MS;
         }
