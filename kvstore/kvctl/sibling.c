@@ -45,6 +45,7 @@ const struct command sibling_commands[] = {
     IMAGE("import", "Make an image of a file system archive", "FILE [IMAGE]"),
     IMAGE("rmi", "Remove images", "IMAGE..."),
     IMAGE("build", "Build an image from a Dockerfile", "PATH"),
+    IMAGE("compose", "Several containers that are one application", "COMMAND"),
     IMAGE("history", "Show the layers of an image", "IMAGE"),
     IMAGE("tag", "Give an image another name", "IMAGE NAME"),
     WORKLOAD("apply", "Create or change objects from manifests", "-f FILE"),

@@ -44,6 +44,8 @@ static inline void cleanup_compose(struct compose *compose)
     compose_close(compose);
 }
 
+/* Append a file of the host ("-": standard input), at most YAML_TEXT_SIZE_MAX. */
+MUST_USE int compose_read_file(void *context, const char *path, struct buf *out, struct err *err);
 const char *compose_name(const struct compose *compose);
 json_t *compose_services(const struct compose *compose);
 json_t *compose_service(const struct compose *compose, const char *name); /* NULL */

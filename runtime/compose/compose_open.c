@@ -16,7 +16,7 @@
 
 extern char **environ;
 
-static int read_file(void *context, const char *path, struct buf *out, struct err *err)
+int compose_read_file(void *context, const char *path, struct buf *out, struct err *err)
 {
     (void)context;
     CLEANUP(close_fd)
@@ -164,7 +164,7 @@ static int read_dot_env(const struct compose_options *options, const char *direc
     for (size_t i = 0; i < given.count; i++) {
         CLEANUP(buf) struct buf text = BUF_INIT;
         CLEANUP(free) char *path = absolute(given.items[i]);
-        int status = read_file(NULL, path, &text, err);
+        int status = compose_read_file(NULL, path, &text, err);
         if (status == -ENOENT && !is_given) {
             continue;
         }
@@ -221,7 +221,7 @@ static int load(struct compose *compose, const struct files *files,
         .services = services == NULL ? NULL : services->items,
         .service_count = services == NULL ? 0 : services->count,
         .keeps_all = keeps_all,
-        .read_file = read_file,
+        .read_file = compose_read_file,
     };
     return project_load(&input, &compose->project, err);
 }

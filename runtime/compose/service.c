@@ -91,8 +91,8 @@ static void add_labels(const struct translation *t)
     } own[] = {
         {"project", json_get_text(input->project, "name", "")},
         {"service", input->name},
-        {"container-number", arena_printf(t->arena, "%d", input->number == 0 ? 1 : input->number)},
-        {"oneoff", input->number == 0 ? "True" : "False"},
+        {"container-number", arena_printf(t->arena, "%d", input->number <= 0 ? 1 : input->number)},
+        {"oneoff", input->number <= 0 ? "True" : "False"},
         {"config-hash", input->hash},
         {"project.config_files", input->config_files},
         {"project.working_dir", input->directory},
@@ -278,7 +278,7 @@ static void add_restart(const struct translation *t)
     const json_t *policy = json_object_get(json_object_get(t->service, "deploy"), "restart_policy");
     const char *condition = json_get_text(policy, "condition", NULL);
     t->out->options.restart = text_of(t, "restart");
-    if (t->input->number == 0) {
+    if (t->input->number <= 0) {
         t->out->options.restart = NULL; /* a one-off runs once */
     } else if (condition != NULL) {
         int64_t attempts = json_get_integer(policy, "max_attempts", 0);
@@ -413,7 +413,7 @@ void service_translate(const struct service_input *input, struct arena *arena,
     add_texts_and_flags(&t);
     add_lists(&t);
     add_labels(&t);
-    if (input->number > 0) {
+    if (input->number != 0) {
         add_ports(&t);
     }
     add_mounts(&t);
