@@ -12,7 +12,8 @@ enum {
     REQUEST_TIMEOUT_BASE_MS = 5000,
     STORE_INTERVAL_MS = 100,
     STORE_BYTES = 1 << 20,
-    COMPACT_BYTES = 32 << 20
+    COMPACT_BYTES = 32 << 20,
+    RECENT_BYTES = 2 << 20
 };
 
 /* Messages that may leave only when the batch with this sequence is durable (R1). */
@@ -37,6 +38,9 @@ static void set_defaults(struct node_options *options)
     }
     if (options->compact_bytes == 0) {
         options->compact_bytes = COMPACT_BYTES;
+    }
+    if (options->recent_bytes == 0) {
+        options->recent_bytes = RECENT_BYTES;
     }
     if (options->store_bytes_max == 0) {
         options->store_bytes_max = STORE_BYTES;
@@ -164,47 +168,10 @@ void node_on_stored(struct node *node, raft_time_ms now, uint64_t sequence)
     if (kv_on_stored(node->kv, sequence, &err) != 0) {
         stop(node, NODE_STOP_CORRUPT, err.text);
     }
+    node_cut_log(node);
     if (PLANTED(33)) { /* the log is released before the store is durable */
         node_on_durable(node, now, kv_applied(node->kv).index);
     }
-}
-
-/* How many entries to keep for slow followers, when the log has grown enough to be cut; 0: not yet.
- * Entries may be large (a transaction of 128 puts), so bytes count as well as entries. */
-static bool is_worth_compacting(const struct node *node, raft_index durable, uint64_t *ret_kept)
-{
-    struct raft_status status;
-    raft_get_status(node->raft, &status);
-    uint64_t entries = status.last.index + 1 - status.first;
-    uint64_t average = entries == 0 ? 0 : status.log_bytes / entries + 1;
-    uint64_t fitting = average == 0 ? 0 : node->options.compact_bytes / 2 / average;
-    uint64_t kept = node->options.catchup_entries;
-    *ret_kept = fitting < kept ? fitting : kept;
-    return durable >= node->compacted_index + node->options.compact_entries ||
-           status.log_bytes > node->options.compact_bytes;
-}
-
-/* The log is cut when the store has it durably, and enough has gathered to be worth it. */
-void node_on_durable(struct node *node, raft_time_ms now, raft_index index)
-{
-    uint64_t kept = 0;
-    node->now = now;
-    node->durable_index = index;
-    if (node->is_installing || !is_worth_compacting(node, index, &kept)) {
-        return;
-    }
-    raft_index upto = index > kept ? index - kept : 0;
-    if (upto <= node->compacted_index) {
-        return;
-    }
-    struct raft_snapshot_meta meta = {.last = {.index = upto},
-                                      .members = raft_members_at(node->raft, upto)};
-    if (!raft_find_term(node->raft, upto, &meta.last.term)) {
-        return;
-    }
-    step(node, &(struct raft_event){.type = RAFT_COMPACTED, .compacted = {.index = upto}});
-    node->compacted_index = upto;
-    node->io.compact_log(node->io.context, &meta);
 }
 
 void node_on_snapshot_sent(struct node *node, raft_time_ms now, raft_id peer, raft_index index,
@@ -330,6 +297,7 @@ void node_on_installed(struct node *node, raft_time_ms now, struct backend *back
     }
     CHECK(kv_applied(node->kv).index >= node->install_meta.last.index);
     node->compacted_index = node->install_meta.last.index;
+    node_forget_cuts(node);
     node->durable_index = kv_applied(node->kv).index;
     const struct node_persist batch = {
         .sequence = node->install_sequence,

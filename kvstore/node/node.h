@@ -141,9 +141,10 @@ struct node_options {
     uint32_t applied_gap_max;    /* committed and not applied; beyond it requests are refused */
     uint64_t catchup_entries;    /* kept for slow followers after a log compaction */
     uint64_t compact_entries;    /* entries between two log compactions */
-    uint64_t compact_bytes;      /* ... or bytes in memory; half of it stays; 0: 32 MiB */
-    uint32_t store_interval_ms;  /* longest time that applied changes wait for the store; 0: 100 */
-    uint64_t store_bytes_max;    /* ... or until so much waits; 0: 1 MiB */
+    uint64_t compact_bytes;      /* in memory, if a follower that answers needs them; 0: 32 MiB */
+    uint64_t recent_bytes; /* in memory when none does, between that and twice that; 0: 2 MiB */
+    uint32_t store_interval_ms; /* longest time that applied changes wait for the store; 0: 100 */
+    uint64_t store_bytes_max;   /* ... or until so much waits; 0: 1 MiB */
     uint32_t max_learners;
     bool strict_reconfig_check;
     const char *version; /* "3.7.1": for Status */

@@ -21,7 +21,8 @@ enum {
     NODE_PEERS_MAX = 2 * RAFT_MEMBERS_MAX,
     NODE_CONNECTED_MIN_MS = 5000, /* strict reconfiguration: etcd's health interval */
     NODE_LEARNER_READY_PERCENT = 90,
-    NODE_READ_RETRY_MS = 500
+    NODE_READ_RETRY_MS = 500,
+    NODE_CUTS_MAX = 16
 };
 
 /* Who waits for the outcome of a proposal. Owned by the waiters map and the deadline list. */
@@ -138,7 +139,9 @@ struct node {
     bool is_stopped;
 
     raft_index durable_index;
-    raft_index compacted_index;
+    raft_index compacted_index;                    /* in memory */
+    struct raft_snapshot_meta cuts[NODE_CUTS_MAX]; /* not told to the log on disk; oldest first */
+    uint32_t cut_count;
     raft_time_ms store_at; /* when waiting changes go to the store; RAFT_TIME_NEVER: none wait */
     bool has_background_work;
 
@@ -196,6 +199,10 @@ void node_free_reads(struct node *node);
 /* node_apply.c */
 void node_apply_committed(struct node *node, const struct raft_entry *entries, uint32_t count);
 void node_store(struct node *node, bool is_forced);
+
+/* node_compact.c */
+void node_cut_log(struct node *node);
+void node_forget_cuts(struct node *node); /* the state is another one now */
 
 /* node_forward.c */
 void node_forward_request(struct node *node, const struct node_request *request);

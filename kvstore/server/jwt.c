@@ -271,7 +271,7 @@ static bool check_signature(const struct jwt *jwt, struct bytes text, struct byt
 static void append_part(struct buf *out, struct bytes data)
 {
     CLEANUP(buf) struct buf text = BUF_INIT;
-    base64_encode(&text, data);
+    base64_append(&text, data);
     struct bytes standard = buf_bytes(&text);
     for (size_t i = 0; i < standard.size && standard.data[i] != '='; i++) {
         uint8_t letter = standard.data[i];
@@ -352,7 +352,7 @@ static bool take_member(struct json_reader *reader, struct claims *claims)
 static bool decode_part(struct bytes part, struct arena *arena, struct claims *claims)
 {
     struct bytes text;
-    if (!base64_decode(part, arena, &text)) {
+    if (!base64_parse(part, arena, &text)) {
         return false;
     }
     struct json_reader reader = json_reader_make(text, arena);
@@ -387,7 +387,7 @@ int jwt_verify(const struct jwt *jwt, struct bytes token, int64_t now_s, struct 
     struct bytes text = bytes_make(token.data, (size_t)(last - token.data));
     if (!decode_part(bytes_make(token.data, (size_t)(first - token.data)), arena, &header) ||
         !bytes_equal(header.algorithm, bytes_from_text(jwt->method)) ||
-        !base64_decode(bytes_make(last + 1, (size_t)(end - last - 1)), arena, &signature) ||
+        !base64_parse(bytes_make(last + 1, (size_t)(end - last - 1)), arena, &signature) ||
         !check_signature(jwt, text, signature)) {
         return ERR_DENIED;
     }

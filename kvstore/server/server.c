@@ -198,6 +198,7 @@ void server_close(struct server *server)
     server->state = SERVER_CLOSING;
     if (server->core != NULL) {
         publish_stop(server);
+        upkeep_stop(&server->upkeep);
         auth_service_drain(&server->service);
     }
     server->open_parts = server->listener_count;
@@ -220,6 +221,7 @@ void server_close(struct server *server)
     grpc_server_free(server->client_grpc);
     grpc_server_free(server->peer_grpc);
     service_deinit(&server->service);
+    upkeep_deinit(&server->upkeep);
     server->open_parts += 1;
     wire_loop_close(server->wire, on_part_closed, server);
     run_until_closed(server);

@@ -5,6 +5,7 @@
 #include "kvstore/server/bootstrap.h"
 #include "kvstore/server/http_service.h"
 #include "kvstore/server/peers.h"
+#include "kvstore/server/upkeep.h"
 #include "proto/listener.h"
 
 #define KVD_VERSION "3.7.1" /* the etcd version whose interface this is */
@@ -45,6 +46,7 @@ struct server {
     struct peers *peers;
     struct peer_service peer_service;
     struct service service;
+    struct upkeep upkeep;
     struct grpc_server *client_grpc;
     struct grpc_server *peer_grpc;
     struct http_service client_http;

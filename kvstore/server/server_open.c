@@ -306,6 +306,8 @@ int server_open(struct server *server, struct config *config, uv_loop_t *loop, i
     }
     struct watch_hub *hub = kv_watch_hub(node_kv(core_node(server->core)));
     watch_hub_set_fragment_bytes(hub, (size_t)config->max_request_bytes + GRPC_OVERHEAD_BYTES);
+    upkeep_start(&server->upkeep, server->core, wire_loop_timers(server->wire), server->metrics,
+                 config);
     publish_start(server);
     return 0;
 }

@@ -31,7 +31,14 @@ enum service_method {
     SERVICE_DOWNGRADE,
     SERVICE_AUTHENTICATE,
     SERVICE_USER_ADD,
-    SERVICE_USER_CHANGE_PASSWORD
+    SERVICE_USER_CHANGE_PASSWORD,
+    SERVICE_LOCK,
+    SERVICE_UNLOCK,
+    SERVICE_CAMPAIGN,
+    SERVICE_PROCLAIM,
+    SERVICE_LEADER,
+    SERVICE_RESIGN,
+    SERVICE_OBSERVE
 };
 
 void service_init(struct service *service, struct core *core, struct metrics *metrics);
@@ -52,6 +59,9 @@ void service_count_end(struct grpc_call *call, enum grpc_status status);
 void service_send(struct grpc_call *call, struct bytes message);
 void service_finish(struct grpc_call *call, enum grpc_status status, const char *text);
 
+/* For what gets an id: random, 1..INT64_MAX. */
+uint64_t service_fresh_id(void);
+
 /* Finish a call with an etcd error. */
 void service_fail(struct grpc_call *call, enum etcd_error error);
 /* True if the client's "hasleader" metadata is not met; the call is finished then. */
@@ -63,7 +73,7 @@ void watch_service_message(struct grpc_call *call, struct bytes message);
 void watch_service_half_close(struct grpc_call *call);
 void watch_service_cancel(struct grpc_call *call);
 void watch_service_writable(struct grpc_call *call);
-void watch_service_ready(void *stream); /* the hub's context: struct watch_call */
+void watch_service_ready(void *stream); /* the hub's context: struct watch_target */
 
 /* lease_service.c */
 void lease_service_start(struct grpc_call *call);

@@ -17,6 +17,7 @@
 #include "orchestrator/objects/base64.h"
 #include "orchestrator/orchd/leader.h"
 #include "orchestrator/orchd/options.h"
+#include "orchestrator/proxy/proxy_main.h"
 #include "orchestrator/registry/store_kv.h"
 #include "orchestrator/scheduler/loop.h"
 
@@ -415,9 +416,20 @@ static int start(struct orchd *orchd, struct err *err)
     return result;
 }
 
+/* Roles of a node: programs of their own, which know the API server only. */
+static const struct {
+    const char *name;
+    int (*run)(int argc, char *argv[]);
+} node_roles[] = {{"proxy", proxy_main}};
+
 int main(int argc, char *argv[])
 {
     static struct orchd orchd;
+    for (size_t i = 0; argc > 1 && i < sizeof(node_roles) / sizeof(node_roles[0]); i++) {
+        if (strcmp(argv[1], node_roles[i].name) == 0) {
+            return node_roles[i].run(argc - 1, argv + 1);
+        }
+    }
     struct err err = {0};
     if (orchd_options_parse(&orchd.options, argc, argv, &err) != 0) {
         fprintf(stderr, "orchd: %s\n", err.text);

@@ -9,6 +9,7 @@ const char orchd_help[] =
     "  orchd --endpoints 127.0.0.1:2379 --insecure-port 8080\n"
     "  orchd --endpoints A:2379,B:2379,C:2379 --port 6443 --tls-cert-file F --tls-key-file F \\\n"
     "        --client-ca-file F --token-key-file F\n"
+    "  orchd proxy --help       the roles of a node have flags of their own\n"
     "\n"
     "  --roles LIST             api,scheduler,controllers (default: all)\n"
     "  --endpoints LIST         members of the store (default: 127.0.0.1:2379)\n"

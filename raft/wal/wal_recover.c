@@ -239,6 +239,7 @@ static int settle_tail(struct recovery *recovery, uint64_t offset_before, struct
     if (rc != 0) {
         return rc;
     }
+    disk_write_directly(wal->disk, wal->file);
     /* What was read may be in the page cache only (a killed process): it counts from here on. */
     rc = disk_sync(wal->disk, wal->file);
     if (rc == 0) {

@@ -89,7 +89,7 @@ static int start_existing(struct compose *compose, const char *id, struct err *e
     if (status == 0 && container_refresh(&container) == CONTAINER_EXITED) {
         status = lifecycle_finish(&compose->store, &container, err);
     }
-    const struct start start = {
+    struct start start = {
         .store = &compose->store,
         .container = &container,
         .is_detached = true,
@@ -137,7 +137,7 @@ static int create_and_start(const struct step *step, struct err *err)
     if (status != 0 || step->options->has_no_start) {
         return status;
     }
-    const struct start start = {
+    struct start start = {
         .store = &step->compose->store,
         .container = &container,
         .is_detached = true,

@@ -96,7 +96,7 @@ static int start_one(struct compose *compose, struct container *container, const
     if (container_refresh(container) == CONTAINER_EXITED) {
         status = lifecycle_finish(&compose->store, container, err);
     }
-    const struct start start = {
+    struct start start = {
         .store = &compose->store,
         .container = container,
         .is_detached = true,

@@ -286,7 +286,7 @@ static int run_one_off(struct compose *compose, const struct run_words *words,
                             json_true());
         status = container_write_document(&container, false, err);
     }
-    const struct start start = {
+    struct start start = {
         .store = &compose->store,
         .container = &container,
         .is_detached = words->is_detached,

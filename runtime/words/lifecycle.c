@@ -258,30 +258,42 @@ int lifecycle_remove(const struct store *store, struct container *container, boo
     return container_remove_files(store, container, err);
 }
 
-static int wait_for_end(struct container *container, int timeout_ms, struct err *err)
+static int wait_by_shim(const struct container *container, int timeout_ms, int *ret_code,
+                        struct err *err)
 {
     char path[PATH_MAX];
     struct shim_client client;
-    int code = 0;
     int status = container_socket_path(container, path, err);
     if (status == 0) {
         status = shim_client_open(&client, path, err);
     }
     if (status == 0) {
-        status = shim_client_wait(&client, timeout_ms, &code, err);
+        status = shim_client_wait(&client, timeout_ms, ret_code, err);
         shim_client_close(&client);
-        return status;
     }
-    /* Without its shim the process itself has to be watched. */
-    uint64_t deadline = clock_monotonic_ms() + (uint64_t)timeout_ms;
-    int64_t ticks = json_get_integer(container->state, "StartTicks", 0);
-    while (container_is_process(container_pid(container), ticks)) {
+    return status;
+}
+
+int lifecycle_wait(struct container *container, int timeout_ms, int *ret_code, struct err *err)
+{
+    uint64_t deadline = timeout_ms < 0 ? UINT64_MAX : clock_monotonic_ms() + (uint64_t)timeout_ms;
+    for (;;) {
+        enum container_status now = container_refresh(container);
+        if (now != CONTAINER_RUNNING && now != CONTAINER_PAUSED) {
+            *ret_code = (int)json_get_integer(container->state, "ExitCode", 0);
+            return 0;
+        }
+        uint64_t left = deadline - clock_monotonic_ms();
+        int status = wait_by_shim(container, timeout_ms < 0 ? -1 : (int)left, ret_code, err);
+        if (status == 0 || status == ERR_TIMEOUT) {
+            return status;
+        }
+        /* Without its shim the process itself has to be watched. */
         if (clock_monotonic_ms() >= deadline) {
             return err_set(err, ERR_TIMEOUT, "container %.12s does not end", container->id);
         }
         usleep(20000);
     }
-    return 0;
 }
 
 static int send_signal(struct container *container, int signal_number, struct err *err)
@@ -315,8 +327,7 @@ static bool ignores_signal(const struct container *container, int signal_number)
     unsigned long long blocked = 0;
     (void)snprintf(path, sizeof(path), "/proc/%d/status", (int)container_pid(container));
     CLEANUP(file) FILE *file = fopen(path, "re");
-    if (file == NULL || json_get_text(container_host(container), "PidMode", "")[0] != '\0' ||
-        container_refresh((struct container *)(uintptr_t)container) != CONTAINER_RUNNING) {
+    if (file == NULL || json_get_text(container_host(container), "PidMode", "")[0] != '\0') {
         return false;
     }
     bool is_read = false;
@@ -327,43 +338,82 @@ static bool ignores_signal(const struct container *container, int signal_number)
     return is_read && (((caught | blocked) >> (signal_number - 1)) & 1) == 0;
 }
 
-int lifecycle_stop(const struct store *store, struct container *container, int timeout_s,
-                   struct err *err)
+static bool is_alive(enum container_status status)
 {
-    enum { TIMEOUT_DEFAULT_S = 10, KILL_TIMEOUT_MS = 20000 };
-    int signal_number = SIGTERM;
-    enum container_status now = container_refresh(container);
-    if (now != CONTAINER_RUNNING && now != CONTAINER_PAUSED && now != CONTAINER_RESTARTING) {
-        return 0;
+    return status == CONTAINER_RUNNING || status == CONTAINER_PAUSED ||
+           status == CONTAINER_RESTARTING;
+}
+
+/* Note that it is meant to end, so that nobody restarts it. */
+static int request_stop(struct container *container, bool *ret_is_alive, struct err *err)
+{
+    CLEANUP(close_fd) int lock = -1;
+    int status = container_lock(container, &lock, err);
+    if (status == 0) {
+        status = container_read_state(container, err);
     }
-    json_object_set_new(container->state, "StopRequested", json_true());
-    int status = container_write_state(container, err);
-    if (status != 0 ||
-        (status = signal_parse(json_get_text(container_config(container), "StopSignal", "SIGTERM"),
-                               &signal_number, err)) != 0) {
+    *ret_is_alive = status == 0 && is_alive(container_refresh(container));
+    if (*ret_is_alive) {
+        json_object_set_new(container->state, "StopRequested", json_true());
+        status = container_write_state(container, err);
+    }
+    return status;
+}
+
+static int end_processes(struct container *container, int timeout_s, struct err *err)
+{
+    enum { TIMEOUT_DEFAULT_S = 10, KILL_TIMEOUT_MS = 60000 };
+    int signal_number = SIGTERM;
+    int code = 0;
+    int status = signal_parse(json_get_text(container_config(container), "StopSignal", "SIGTERM"),
+                              &signal_number, err);
+    if (status != 0) {
         return status;
     }
     if (timeout_s < 0) {
         timeout_s =
             (int)json_get_integer(container_config(container), "StopTimeout", TIMEOUT_DEFAULT_S);
     }
-    if (ignores_signal(container, signal_number)) {
-        timeout_s = 0;
+    status = ERR_TIMEOUT;
+    if (timeout_s > 0 && !ignores_signal(container, signal_number)) {
+        status = send_signal(container, signal_number, err);
+        status = status != 0 ? status : lifecycle_wait(container, timeout_s * 1000, &code, err);
     }
-    status = send_signal(container, signal_number, err);
-    if (status == 0 && timeout_s > 0) {
-        status = wait_for_end(container, timeout_s * 1000, err);
-    }
-    if (status == ERR_TIMEOUT || timeout_s == 0) {
+    if (status == ERR_TIMEOUT) {
         status = send_signal(container, SIGKILL, err);
-        if (status == 0) {
-            status = wait_for_end(container, KILL_TIMEOUT_MS, err);
-        }
+        status = status != 0 ? status : lifecycle_wait(container, KILL_TIMEOUT_MS, &code, err);
     }
-    if (status == ERR_CLOSED || status == -ESRCH) {
-        status = 0; /* the shim has gone because the end has been dealt with */
+    /* The shim may have gone because somebody else has dealt with the end. */
+    return container_is_process(container_pid(container),
+                                json_get_integer(container->state, "StartTicks", 0))
+               ? status
+               : 0;
+}
+
+int lifecycle_stop(const struct store *store, struct container *container, int timeout_s,
+                   struct err *err)
+{
+    bool was_alive = false;
+    int status = request_stop(container, &was_alive, err);
+    if (status != 0 || !was_alive) {
+        return status;
     }
-    return status != 0 ? status : lifecycle_finish(store, container, err);
+    const int64_t pid = container_pid(container);
+    if ((status = end_processes(container, timeout_s, err)) != 0) {
+        return status;
+    }
+    CLEANUP(close_fd) int lock = -1;
+    status = container_lock(container, &lock, err);
+    if (status == ERR_NOT_FOUND) {
+        return 0; /* --rm */
+    }
+    if (status == 0) {
+        status = container_read_state(container, err);
+    }
+    /* Whoever came first has finished it, and may even have started it again. */
+    return status != 0 || container_pid(container) != pid
+               ? status
+               : lifecycle_finish(store, container, err);
 }
 
 int lifecycle_exit_code(const struct err *err)

@@ -13,10 +13,12 @@ struct start {
     struct container *container;
     bool is_detached;
     const char *detach_keys;
+    int lock; /* the container's, while it is being started; -1 */
 };
 
-/* Attached: waits for the end, *ret_code is the exit code. What could not be started is cleaned up
- * after. Isolates the mount namespace of the calling process. */
-MUST_USE int start_container(const struct start *start, int *ret_code, struct err *err);
+/* Starting what runs is no error: nothing is done. Attached: waits for the end, *ret_code is the
+ * exit code. What could not be started is cleaned up after. Isolates the mount namespace of the
+ * calling process. */
+MUST_USE int start_container(struct start *start, int *ret_code, struct err *err);
 
 #endif

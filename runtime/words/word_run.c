@@ -58,7 +58,7 @@ int word_run(int argc, char **argv)
         (status = make(&store, &options, &operands, &container, &err)) != 0) {
         return word_fail(&err, EXIT_RUN_FAILED);
     }
-    const struct start start = {
+    struct start start = {
         .store = &store,
         .container = &container,
         .is_detached = options.is_detached,
@@ -107,23 +107,12 @@ static int start_one(const struct store *store, const char *name, bool is_attach
     if (status != 0) {
         return status;
     }
-    enum container_status now = container_refresh(&container);
-    if (now == CONTAINER_RUNNING || now == CONTAINER_RESTARTING) {
-        return 0;
-    }
-    if (now == CONTAINER_DEAD || now == CONTAINER_PAUSED) {
-        return err_set(err, ERR_INVALID, "container %s is %s and cannot be started", name,
-                       container_status_text(now));
-    }
-    if (now == CONTAINER_EXITED) {
-        status = lifecycle_finish(store, &container, err); /* in case nobody has done it yet */
-    }
-    const struct start start = {
+    struct start start = {
         .store = store,
         .container = &container,
         .is_detached = !is_attached,
     };
-    return status != 0 ? status : start_container(&start, ret_code, err);
+    return start_container(&start, ret_code, err);
 }
 
 int word_start(int argc, char **argv)

@@ -255,6 +255,8 @@ static int open_node(struct sim_member *member, const struct wal_recovered *reco
         .request_id_base = (uint64_t)(member->index + 1) << 48 | (uint64_t)member->epochs << 24,
         .catchup_entries = sim->dials.compact_entries / 2,
         .compact_entries = sim->dials.compact_entries,
+        .compact_bytes = 256 << 10,
+        .recent_bytes = 32 << 10,
         .store_interval_ms = 20,
         .store_bytes_max = 4096,
         .max_learners = 2,

@@ -4,7 +4,9 @@
 
 #include "base/arena.h"
 #include "kvstore/auth/authorize.h"
+#include "proto/election.pb-c.h"
 #include "proto/health.pb-c.h"
+#include "proto/lock.pb-c.h"
 
 static const struct bytes none = {NULL, 0};
 #define OPEN BYTES_LITERAL("\0")
@@ -557,7 +559,8 @@ static void test_every_rpc_of_the_proto_files_has_a_rule(void **state)
         &etcdserverpb__kv__descriptor,          &etcdserverpb__watch__descriptor,
         &etcdserverpb__lease__descriptor,       &etcdserverpb__cluster__descriptor,
         &etcdserverpb__maintenance__descriptor, &etcdserverpb__auth__descriptor,
-        &grpc__health__v1__health__descriptor};
+        &grpc__health__v1__health__descriptor,  &v3lockpb__lock__descriptor,
+        &v3electionpb__election__descriptor};
     unsigned count = 0;
     for (size_t i = 0; i < sizeof services / sizeof services[0]; i++) {
         for (unsigned m = 0; m < services[i]->n_methods; m++) {

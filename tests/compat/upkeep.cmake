@@ -1,0 +1,1 @@
+coracle_system_test(compat_auto_compaction ${CMAKE_CURRENT_LIST_DIR}/test_auto_compaction.py)
