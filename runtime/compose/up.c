@@ -93,6 +93,7 @@ static int start_existing(struct compose *compose, const char *id, struct err *e
         .store = &compose->store,
         .container = &container,
         .is_detached = true,
+        .lock = -1,
     };
     return status != 0 ? status : start_container(&start, &code, err);
 }
@@ -141,6 +142,7 @@ static int create_and_start(const struct step *step, struct err *err)
         .store = &step->compose->store,
         .container = &container,
         .is_detached = true,
+        .lock = -1,
     };
     status = start_container(&start, &code, err);
     if (status != 0) {

@@ -100,6 +100,7 @@ static int start_one(struct compose *compose, struct container *container, const
         .store = &compose->store,
         .container = container,
         .is_detached = true,
+        .lock = -1,
     };
     if (status == 0) {
         status = start_container(&start, &code, err);

@@ -290,6 +290,7 @@ static int run_one_off(struct compose *compose, const struct run_words *words,
         .store = &compose->store,
         .container = &container,
         .is_detached = words->is_detached,
+        .lock = -1,
     };
     if (status == 0) {
         status = start_container(&start, ret_code, err);
