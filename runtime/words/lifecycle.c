@@ -341,6 +341,27 @@ static int send_signal(struct container *container, int signal_number, struct er
     return 0;
 }
 
+/* The first process of a pid namespace does not get signals that it neither handles nor blocks:
+ * waiting for it to obey would be waiting for nothing. */
+static bool ignores_signal(const struct container *container, int signal_number)
+{
+    char path[64];
+    char line[256];
+    unsigned long long caught = 0;
+    unsigned long long blocked = 0;
+    (void)snprintf(path, sizeof(path), "/proc/%d/status", (int)container_pid(container));
+    CLEANUP(file) FILE *file = fopen(path, "re");
+    if (file == NULL || json_get_text(container_host(container), "PidMode", "")[0] != '\0') {
+        return false;
+    }
+    bool is_read = false;
+    while (fgets(line, sizeof(line), file) != NULL) {
+        is_read |= sscanf(line, "SigCgt: %llx", &caught) == 1;
+        (void)sscanf(line, "SigBlk: %llx", &blocked); /* before SigCgt, in the same format */
+    }
+    return is_read && (((caught | blocked) >> (signal_number - 1)) & 1) == 0;
+}
+
 static bool is_alive(enum container_status status)
 {
     return status == CONTAINER_RUNNING || status == CONTAINER_PAUSED ||
@@ -378,7 +399,7 @@ static int end_processes(struct container *container, int timeout_s, struct err 
             (int)json_get_integer(container_config(container), "StopTimeout", TIMEOUT_DEFAULT_S);
     }
     status = ERR_TIMEOUT;
-    if (timeout_s > 0) {
+    if (timeout_s > 0 && !ignores_signal(container, signal_number)) {
         status = send_signal(container, signal_number, err);
         status = status != 0 ? status : lifecycle_wait(container, timeout_s * 1000, &code, err);
     }
