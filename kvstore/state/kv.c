@@ -33,11 +33,21 @@ struct kv *kv_new(const struct kv_options *options)
     return kv;
 }
 
+static void drop_job(struct kv *kv)
+{
+    if (kv->job.is_open) {
+        buf_deinit(&kv->job.delete_run.previous);
+        kv->job.is_open = false;
+        kv->job.step = NULL;
+    }
+}
+
 void kv_free(struct kv *kv)
 {
     if (kv == NULL) {
         return;
     }
+    drop_job(kv);
     watch_hub_free(kv->hub);
     lessor_free(kv->lessor);
     cluster_free(kv->cluster);
@@ -65,6 +75,7 @@ static void attach_lease(void *context, int64_t lease, struct bytes key)
 int kv_restore(struct kv *kv, struct backend *backend, struct err *err)
 {
     int64_t old_revision = mvcc_revision(kv->mvcc);
+    drop_job(kv);
     kv->options.backend = backend;
     lessor_clear(kv->lessor);
     int code = restore_leases(kv, backend, err);
