@@ -28,6 +28,7 @@ struct kv *kv_new(const struct kv_options *options)
     kv->auth = auth_new();
     arena_init(&kv->auth_arena);
     watch_hub_set_identity(kv->hub, options->cluster_id, options->member_id);
+    arena_init(&kv->check_arena);
     arena_init(&kv->arena);
     buf_init(&kv->scratch);
     return kv;
@@ -54,6 +55,7 @@ void kv_free(struct kv *kv)
     auth_free(kv->auth);
     arena_deinit(&kv->auth_arena);
     mvcc_free(kv->mvcc);
+    arena_deinit(&kv->check_arena);
     arena_deinit(&kv->arena);
     buf_deinit(&kv->scratch);
     mem_free(kv);

@@ -95,6 +95,7 @@ struct kv {
     struct kv_job job;
 
     struct arena auth_arena;     /* of one decision */
+    struct arena check_arena;    /* of one request, while an apply may be half done */
     struct arena arena;          /* of one apply */
     struct buf scratch;          /* of one apply */
     enum etcd_error reply_error; /* of one apply: the state is right, its reply cannot be made */
