@@ -43,6 +43,9 @@ static void on_closed(uv_handle_t *handle)
     buf_deinit(&tunnel->request);
     buf_deinit(&tunnel->input);
     if (tunnel->x != NULL) {
+        if (tunnel->x->data == tunnel) {
+            tunnel->x->handler = NULL; /* what is queued still goes out */
+        }
         http_exchange_unref(tunnel->x);
     }
     mem_free(tunnel);
