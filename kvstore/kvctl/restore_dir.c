@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/byte_order.h"
 #include "base/cleanup.h"
 #include "base/data_dir.h"
 #include "kvstore/backend/lmdb.h"
@@ -125,11 +126,6 @@ static int read_exactly(struct restoring *r, uint8_t *data, size_t size, struct 
                            : err_set(err, ERR_CORRUPT, "%s ends in the middle", r->options->file);
 }
 
-static uint32_t little_endian(const uint8_t *at)
-{
-    return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
-}
-
 static int write_batches(struct restoring *r, struct err *err)
 {
     int code = 0;
@@ -152,7 +148,7 @@ static int copy_frames(struct restoring *r, struct err *err)
         buf_clear(&frame);
         uint8_t *head = buf_reserve(&frame, SNAPSHOT_FRAME_HEAD);
         code = read_exactly(r, head, SNAPSHOT_FRAME_HEAD, err);
-        uint32_t size = code == 0 ? little_endian(head) : 0;
+        uint32_t size = code == 0 ? (uint32_t)load_le(head, 4) : 0;
         if (code == 0 && size > KV_SNAPSHOT_FRAME_MAX) {
             code = err_set(err, ERR_CORRUPT, "%s has a record of %u bytes", r->options->file, size);
         }
