@@ -21,6 +21,10 @@ struct apiserver_options {
     bool (*forward)(void *context, struct http_exchange *x, const struct request *request,
                     const json_t *query, const json_t *object);
     void *forward_context;
+    /* What the web page shows of the store's members: done takes the view, once, later or at once.
+     * NULL: there is none. */
+    void (*view_store)(void *context, void (*done)(void *call, json_t *take_view), void *call);
+    void *view_store_context;
 };
 
 struct apiserver *apiserver_new(const struct apiserver_options *options, struct err *err);

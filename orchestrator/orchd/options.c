@@ -9,13 +9,14 @@ const char orchd_help[] =
     "  orchd --endpoints 127.0.0.1:2379 --insecure-port 8080\n"
     "  orchd --endpoints A:2379,B:2379,C:2379 --port 6443 --tls-cert-file F --tls-key-file F \\\n"
     "        --client-ca-file F --token-key-file F\n"
-    "  orchd proxy --help       the roles of a node have flags of their own\n"
+    "  orchd proxy|dns --help   the roles of a node have flags of their own\n"
     "\n"
     "  --roles LIST             api,scheduler,controllers (default: all)\n"
     "  --endpoints LIST         members of the store (default: 127.0.0.1:2379)\n"
     "  --store-ca-file F --store-cert-file F --store-key-file F\n"
     "  --host ADDRESS           where the API listens (default: 0.0.0.0)\n"
     "  --port N                 with TLS (default: 6443; needs --tls-cert-file)\n"
+    "  --advertise-address A    where pods find this server as kubernetes.default.svc (default: none)\n"
     "  --insecure-port N        plaintext on 127.0.0.1 without access control (default: 0, none)\n"
     "  --tls-cert-file F --tls-key-file F --client-ca-file F\n"
     "  --token-file F           static tokens: token,user,uid,\"group,group\"\n"
@@ -85,6 +86,7 @@ static int parse_flag(struct orchd_options *options, const char *flag, char *val
         {"--store-cert-file", &options->store_cert_file},
         {"--store-key-file", &options->store_key_file},
         {"--host", &options->host},
+        {"--advertise-address", &options->advertise},
         {"--tls-cert-file", &options->tls_cert_file},
         {"--tls-key-file", &options->tls_key_file},
         {"--client-ca-file", &options->client_ca_file},

@@ -26,6 +26,7 @@ struct orchd_options {
     const char *store_key_file;
     const char *host;       /* of the API server */
     uint16_t port;          /* with TLS */
+    const char *advertise;  /* address by which pods reach this server; NULL: they do not */
     uint16_t insecure_port; /* plaintext on 127.0.0.1, everybody is system:masters; 0: none */
     const char *tls_cert_file;
     const char *tls_key_file;

@@ -121,10 +121,10 @@ static int open_tls(struct remote *remote, struct err *err)
     const struct kubeconfig *config = remote->options.config;
     const struct tls_options options = {
         .role = HTTP_CLIENT,
-        .certificate_file = config->cert_file,
+        .certificate_file = config->certificate_file,
         .key_file = config->key_file,
         .ca_file = config->ca_file,
-        .skip_verify = config->skip_verify,
+        .skip_verify = config->skips_verify,
     };
     remote->tls = tls_context_new(&options, err);
     return remote->tls == NULL ? err->code : 0;
