@@ -6,3 +6,4 @@ if(CMAKE_C_FLAGS MATCHES "fsanitize=address")
     set_tests_properties(fault_stop_streams PROPERTIES LABELS "unit;processes" TIMEOUT 600 SKIP_RETURN_CODE 77
         ENVIRONMENT "CORACLE_BIN=${CMAKE_BINARY_DIR}/bin")
 endif()
+coracle_system_test(fault_bad_input ${CMAKE_CURRENT_LIST_DIR}/test_bad_input.py)
