@@ -233,6 +233,11 @@ size_t grpc_call_queued_bytes(const struct grpc_call *call)
     return http_exchange_queued_bytes(call->exchange);
 }
 
+size_t grpc_call_connection_queued_bytes(const struct grpc_call *call)
+{
+    return http_exchange_connection_queued_bytes(call->exchange);
+}
+
 bool grpc_call_is_writable(const struct grpc_call *call)
 {
     return call->is_open && http_exchange_queued_bytes(call->exchange) < HTTP_QUEUE_HIGH_BYTES;

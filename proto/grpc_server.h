@@ -107,6 +107,8 @@ void grpc_call_finish_with_trailers(struct grpc_call *call, enum grpc_status sta
 /* Back-pressure, out: bytes the connection has not taken; writable below HTTP_QUEUE_HIGH_BYTES. */
 size_t grpc_call_queued_bytes(const struct grpc_call *call);
 bool grpc_call_is_writable(const struct grpc_call *call);
+/* Of all calls of its connection. */
+size_t grpc_call_connection_queued_bytes(const struct grpc_call *call);
 /* Back-pressure, in: no on_message while paused (what has arrived waits, the client's window
  * closes). Nests not. */
 void grpc_call_pause(struct grpc_call *call);

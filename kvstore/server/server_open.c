@@ -206,7 +206,7 @@ static void make_services(struct server *server)
 {
     const struct config *config = server->config;
     struct timers *timers = wire_loop_timers(server->wire);
-    service_init(&server->service, server->core, server->metrics);
+    service_init(&server->service, server->core, server->metrics, timers);
     server->peer_service =
         (struct peer_service){.core = server->core, .registry = core_registry(server->core)};
     list_init(&server->peer_service.streams);

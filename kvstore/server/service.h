@@ -17,6 +17,9 @@ struct service {
     struct list watch_streams; /* struct watch_call */
     struct list keep_alives;
     struct list snapshots;
+    struct timers *timers;
+    struct list parked; /* reads whose client does not take its answers; asked again later */
+    struct timer parked_timer;
     struct auth_service auth;
     struct service_counters *counters; /* of each method, in the order of service_methods */
 };
@@ -40,7 +43,8 @@ enum service_method {
     SERVICE_OBSERVE
 };
 
-void service_init(struct service *service, struct core *core, struct metrics *metrics);
+void service_init(struct service *service, struct core *core, struct metrics *metrics,
+                  struct timers *timers);
 void service_deinit(struct service *service);
 /* The core has lost its leader, or has one again: streams that asked for one end with an error. */
 void service_on_leader(struct service *service, bool has_leader);
