@@ -81,6 +81,7 @@ struct bytes grpc_call_metadata(const struct grpc_call *call, const char *name);
 const struct http_headers *grpc_call_headers(const struct grpc_call *call);
 struct bytes grpc_call_authority(const struct grpc_call *call);
 bool grpc_call_is_gateway(const struct grpc_call *call);      /* it came as JSON (grpc_gateway.h) */
+uint64_t grpc_call_age_ms(const struct grpc_call *call);      /* since it was opened */
 uint64_t grpc_call_deadline_ms(const struct grpc_call *call); /* timers' clock; UINT64_MAX: none */
 /* Dropped with the call. For streams: what was decoded is not in it, the program may use it. */
 struct arena *grpc_call_arena(struct grpc_call *call);

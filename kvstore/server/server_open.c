@@ -186,8 +186,8 @@ static int open_listeners(struct server *server, struct err *err)
     } groups[] = {
         {&config->listen_peer_urls, &server->peer_http, server->peer_tls, true},
         {&config->listen_client_urls, &server->client_http, server->client_tls, false},
-        {&config->listen_client_http_urls, &server->http_only, server->client_tls, false},
-        {&config->listen_metrics_urls, &server->http_only, server->client_tls, false},
+        {&config->listen_client_http_urls, &server->client_http_only, server->client_tls, false},
+        {&config->listen_metrics_urls, &server->metrics_http, server->client_tls, false},
     };
     for (size_t group = 0; group < sizeof groups / sizeof groups[0]; group++) {
         for (unsigned i = 0; i < groups[group].urls->count; i++) {
@@ -206,9 +206,9 @@ static void make_services(struct server *server)
 {
     const struct config *config = server->config;
     struct timers *timers = wire_loop_timers(server->wire);
-    service_init(&server->service, server->core, server->metrics, timers);
-    server->peer_service =
-        (struct peer_service){.core = server->core, .registry = core_registry(server->core)};
+    service_init(&server->service, server->core, server->metrics, timers, config);
+    server->peer_service = (struct peer_service){
+        .core = server->core, .registry = core_registry(server->core), .metrics = server->metrics};
     list_init(&server->peer_service.streams);
     server->client_grpc = grpc_server_new(&(struct grpc_server_options){
         .methods = service_methods,
@@ -237,7 +237,9 @@ static void make_services(struct server *server)
         server->client_http.gateway =
             grpc_gateway_new(server->client_grpc, "/v3/", etcd_routes, etcd_route_count);
     }
-    server->http_only = http;
+    server->client_http_only = http;
+    server->client_http_only.gateway = server->client_http.gateway;
+    server->metrics_http = http;
     server->peer_http = http;
     server->peer_http.grpc = server->peer_grpc;
     server->peer_http.has_peer_paths = true;
@@ -258,6 +260,7 @@ static void make_peers(struct server *server)
         .on_lost_data = server_on_lost_data,
         .context = server,
     });
+    server->peer_service.peers = server->peers;
     /* Until the log has told who is a member, the configuration says where others may be. */
     for (unsigned i = 0; i < server->bootstrap.member_count; i++) {
         const struct bootstrap_member *member = &server->bootstrap.members[i];

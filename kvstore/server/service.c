@@ -1,9 +1,11 @@
 #include "kvstore/server/service.h"
 
 #include <openssl/rand.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "kvstore/server/config.h"
 #include "kvstore/server/recipe.h"
 
 #define NAMED(package, service, method, number)                                                    \
@@ -92,15 +94,19 @@ struct unary_call {
 static void retry_parked(struct timer *timer);
 
 void service_init(struct service *service, struct core *core, struct metrics *metrics,
-                  struct timers *timers)
+                  struct timers *timers, const struct config *config)
 {
-    *service = (struct service){.core = core, .metrics = metrics, .timers = timers};
+    *service = (struct service){.core = core,
+                                .metrics = metrics,
+                                .timers = timers,
+                                .slow_request_ms =
+                                    (uint64_t)config->warning_unary_request_duration_ns / 1000000U};
     list_init(&service->parked);
     timer_init(&service->parked_timer, retry_parked);
     list_init(&service->watch_streams);
     list_init(&service->keep_alives);
     list_init(&service->snapshots);
-    service->counters = service_counters_new(metrics);
+    service->counters = service_counters_new(metrics, strcmp(config->metrics, "extensive") == 0);
 }
 
 void service_deinit(struct service *service)
@@ -283,7 +289,7 @@ static void on_call_start(struct grpc_call *call)
 static void on_message(struct grpc_call *call, const struct grpc_message *message)
 {
     int id = grpc_call_method(call)->id;
-    service_count_received(call);
+    service_count_received(call, message->raw.size);
     switch (id) {
     case SERVICE_WATCH:
         watch_service_message(call, message->raw);
