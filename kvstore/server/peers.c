@@ -160,6 +160,7 @@ static void open_channel(struct peer_link *link)
         .host = url->host,
         .port = url->port,
         .unix_path = url->is_unix ? url->host : NULL,
+        .local_address = options->local_address,
         .tls = url->is_tls ? options->tls : NULL,
         .limits = {.keepalive_time_ms = 5000, .keepalive_timeout_ms = 5000},
         .backoff_min_ms = PEER_RECONNECT_MS,

@@ -45,6 +45,7 @@ struct peers_options {
     struct core *core;
     struct tls_context *tls; /* for https peer URLs; NULL: none can be reached */
     struct metrics *metrics;
+    const char *local_address; /* to connect from; NULL: any. Outlives peers */
     uint64_t seed;
     /* This member was told that the cluster has removed it, or that its data is not what it was. */
     void (*on_removed)(void *context);

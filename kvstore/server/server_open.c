@@ -1,3 +1,4 @@
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <openssl/rand.h>
 #include <stdio.h>
@@ -245,6 +246,23 @@ static void make_services(struct server *server)
     server->peer_http.has_peer_paths = true;
 }
 
+/* SetMemberLocalAddr: speak to peers from the address that is advertised to them, so that it is the
+ * one in the certificate. */
+static const char *local_address(const struct config *config)
+{
+    const struct config_urls *urls = &config->initial_advertise_peer_urls;
+    uint8_t parsed[16];
+    for (unsigned i = 0; config_has_gate(config, "SetMemberLocalAddr") && i < urls->count; i++) {
+        const char *host = urls->url[i].host;
+        bool is_address =
+            inet_pton(AF_INET, host, parsed) == 1 || inet_pton(AF_INET6, host, parsed) == 1;
+        if (is_address && !urls->url[i].is_unix) {
+            return host;
+        }
+    }
+    return NULL;
+}
+
 static void make_peers(struct server *server)
 {
     uint64_t seed = 0;
@@ -255,6 +273,7 @@ static void make_peers(struct server *server)
         .core = server->core,
         .tls = server->dial_tls,
         .metrics = server->metrics,
+        .local_address = local_address(server->config),
         .seed = seed,
         .on_removed = server_on_removed,
         .on_lost_data = server_on_lost_data,
