@@ -289,6 +289,7 @@ static void submit_inbox(struct core *core)
                                              .method = call->method,
                                              .body = call->body,
                                              .fresh_id = call->fresh_id,
+                                             .member = call->member,
                                              .caller = call->caller,
                                              .is_internal = call->is_internal};
         call->is_submitted = true;

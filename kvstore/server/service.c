@@ -41,6 +41,7 @@ const struct grpc_method service_methods[] = {
     UNARY("Maintenance", "Hash", NODE_HASH),
     UNARY("Maintenance", "HashKV", NODE_HASH_KV),
     UNARY("Maintenance", "MoveLeader", NODE_MOVE_LEADER),
+    UNARY("Maintenance", "Downgrade", NODE_DOWNGRADE),
     UNARY("Maintenance", "Defragment", SERVICE_DEFRAGMENT),
     {.path = "/etcdserverpb.Maintenance/Snapshot", .server_stream = true, .id = SERVICE_SNAPSHOT},
     UNARY("Auth", "AuthEnable", NODE_AUTH_ENABLE),

@@ -28,7 +28,6 @@ enum service_method {
     SERVICE_DEFRAGMENT,
     SERVICE_HEALTH_CHECK,
     SERVICE_HEALTH_WATCH,
-    SERVICE_DOWNGRADE,
     SERVICE_AUTHENTICATE,
     SERVICE_USER_ADD,
     SERVICE_USER_CHANGE_PASSWORD,
@@ -45,6 +44,8 @@ void service_init(struct service *service, struct core *core, struct metrics *me
 void service_deinit(struct service *service);
 /* The core has lost its leader, or has one again: streams that asked for one end with an error. */
 void service_on_leader(struct service *service, bool has_leader);
+/* Every watch stream ends with this error. */
+void service_close_watches(struct service *service, enum etcd_error error);
 
 extern const struct grpc_handler service_handler;
 extern const struct grpc_method service_methods[];
