@@ -43,6 +43,7 @@ struct lessor;
     X(HASH, "/etcdserverpb.Maintenance/Hash", ADMIN)                                               \
     X(HASH_KV, "/etcdserverpb.Maintenance/HashKV", ADMIN)                                          \
     X(MOVE_LEADER, "/etcdserverpb.Maintenance/MoveLeader", ADMIN)                                  \
+    X(DOWNGRADE, "/etcdserverpb.Maintenance/Downgrade", ADMIN)                                     \
     X(DEFRAGMENT, "/etcdserverpb.Maintenance/Defragment", ADMIN)                                   \
     X(SNAPSHOT, "/etcdserverpb.Maintenance/Snapshot", ADMIN)                                       \
     X(LOCK, "/v3lockpb.Lock/Lock", STEPS)                                                          \

@@ -82,6 +82,20 @@ static bool is_right_kind(const struct jwt *jwt, const EVP_PKEY *key)
     return type == EVP_PKEY_RSA;
 }
 
+/* A public key, or a certificate with one. */
+static EVP_PKEY *read_public(FILE *file)
+{
+    EVP_PKEY *key = PEM_read_PUBKEY(file, NULL, NULL, NULL);
+    if (key != NULL) {
+        return key;
+    }
+    rewind(file);
+    X509 *certificate = PEM_read_X509(file, NULL, NULL, NULL);
+    key = certificate == NULL ? NULL : X509_get_pubkey(certificate);
+    X509_free(certificate);
+    return key;
+}
+
 static int read_key(struct jwt *jwt, const char *path, bool is_private, struct err *err)
 {
     FILE *file = fopen(path, "rbe");
@@ -92,8 +106,8 @@ static int read_key(struct jwt *jwt, const char *path, bool is_private, struct e
     if (jwt->family == JWT_HS) {
         code = read_secret(jwt, file, path, err);
     } else {
-        EVP_PKEY *key = is_private ? PEM_read_PrivateKey(file, NULL, NULL, NULL)
-                                   : PEM_read_PUBKEY(file, NULL, NULL, NULL);
+        EVP_PKEY *key =
+            is_private ? PEM_read_PrivateKey(file, NULL, NULL, NULL) : read_public(file);
         if (key == NULL || !is_right_kind(jwt, key)) {
             EVP_PKEY_free(key);
             code = err_set(err, ERR_INVALID, "%s holds no key for %s", path, jwt->method);

@@ -5,9 +5,13 @@
 
 #include "kvstore/server/auto_compaction.h"
 #include "kvstore/server/core.h"
+#include "kvstore/server/corruption_check.h"
 #include "proto/timers.h"
 
+enum { UPKEEP_TICK_MS = 1000 };
+
 struct config;
+struct service;
 
 struct upkeep {
     struct core *core;
@@ -18,11 +22,15 @@ struct upkeep {
     struct core_call compaction_call;
     struct buf compaction_body;
     int64_t compaction_target; /* of the call under way; 0: none */
+    struct service *service;
+    struct corruption_check corruption;
+    struct timer tick_timer;
+    bool is_fenced; /* at the last tick */
 };
 
 /* The timers run from here on. */
-void upkeep_start(struct upkeep *upkeep, struct core *core, struct timers *timers,
-                  struct metrics *metrics, const struct config *config);
+void upkeep_start(struct upkeep *upkeep, struct service *service, struct timers *timers,
+                  const struct config *config);
 void upkeep_stop(struct upkeep *upkeep); /* before the core is closed; not started is fine */
 void upkeep_deinit(struct upkeep *upkeep);
 

@@ -4,7 +4,7 @@
 #include "kvstore/server/watch_target.h"
 #include "kvstore/watch/watch_hub.h"
 
-enum { TAKE_BYTES = 64 * 1024, LENGTH_BYTES = 4 };
+enum { TAKE_BYTES = 64 * 1024 };
 
 /* One Watch call of a client. */
 struct watch_call {
@@ -24,17 +24,17 @@ static struct watch_call *data_of(struct grpc_call *call)
 /* Move finished responses to the connection while it takes them. */
 static void pump(struct watch_call *watch)
 {
+    if (kv_is_fenced(node_kv(core_node(watch->service->core)))) {
+        return; /* the stream is about to be closed */
+    }
     struct buf out = BUF_INIT;
     while (grpc_call_is_writable(watch->call) && watch_stream_has_output(watch->stream)) {
         buf_clear(&out);
         (void)watch_stream_take(watch->stream, &out, TAKE_BYTES);
         struct bytes rest = buf_bytes(&out);
-        while (rest.size >= LENGTH_BYTES) {
-            size_t size = (size_t)rest.data[0] << 24 | (size_t)rest.data[1] << 16 |
-                          (size_t)rest.data[2] << 8 | rest.data[3];
-            CHECK(size <= rest.size - LENGTH_BYTES);
-            service_send(watch->call, bytes_make(rest.data + LENGTH_BYTES, size));
-            rest = bytes_make(rest.data + LENGTH_BYTES + size, rest.size - LENGTH_BYTES - size);
+        struct bytes message;
+        while (watch_take_next(&rest, &message)) {
+            service_send(watch->call, message);
         }
     }
     buf_deinit(&out);
@@ -48,6 +48,10 @@ static void on_ready(struct watch_target *target)
 void watch_service_start(struct grpc_call *call)
 {
     struct service *service = grpc_call_context(call);
+    if (kv_is_fenced(node_kv(core_node(service->core)))) {
+        service_fail(call, ETCD_CORRUPT);
+        return;
+    }
     struct watch_call *watch = mem_zalloc(sizeof *watch);
     watch->target.ready = on_ready;
     watch->service = service;
@@ -130,6 +134,16 @@ void watch_service_cancel(struct grpc_call *call)
     struct watch_call *watch = data_of(call);
     if (watch != NULL) {
         watch_free(watch);
+    }
+}
+
+void service_close_watches(struct service *service, enum etcd_error error)
+{
+    list_foreach_safe (link, &service->watch_streams) {
+        struct watch_call *watch = container_of(link, struct watch_call, link);
+        struct grpc_call *call = watch->call;
+        watch_free(watch);
+        service_fail(call, error);
     }
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/service_notify.h"
 #include "orchestrator/agent/agent.h"
 #include "orchestrator/apiserver/discovery.h"
 #include "orchestrator/apiserver/forward.h"
@@ -25,8 +26,9 @@
 #include "orchestrator/proxy/proxy_main.h"
 #include "orchestrator/registry/store_kv.h"
 #include "orchestrator/scheduler/loop.h"
+#include "proto/service_watchdog.h"
 
-enum { EXIT_USAGE = 2, TOKEN_KEY_SIZE_MAX = 4096, GRACE_MS = 2000, NODE_GRACE_MS = 40 * 1000 };
+enum { EXIT_USAGE = 2, TOKEN_KEY_SIZE_MAX = 4096, GRACE_MS = 2000 };
 
 struct orchd {
     struct orchd_options options;
@@ -57,6 +59,7 @@ struct orchd {
     size_t token_key_size;
     unsigned closing; /* listeners that are not closed yet */
     bool is_stopping;
+    struct service_watchdog watchdog;
 };
 
 static int64_t wall_clock(void *context)
@@ -315,7 +318,7 @@ static int open_controllers(struct orchd *orchd, struct err *err)
                      .service_ip_first = orchd->settings.service_ip_first,
                      .pod_cidr_first = base,
                      .pod_cidr_count = 1U << (24 - bits),
-                     .node_grace_ms = NODE_GRACE_MS},
+                     .node_grace_ms = orchd->options.node_grace_ms},
         .seed = random_seed(),
         .on_failure = reconcile_failed,
     };
@@ -367,6 +370,8 @@ static void stop(struct orchd *orchd)
     }
     orchd->is_stopping = true;
     log_info("stopping");
+    service_notify("STOPPING=1");
+    service_watchdog_stop(&orchd->watchdog);
     uv_close((uv_handle_t *)&orchd->interrupt, NULL);
     uv_close((uv_handle_t *)&orchd->terminate, NULL);
     orchd->closing = 1;
@@ -455,7 +460,7 @@ static int start(struct orchd *orchd, struct err *err)
 static const struct {
     const char *name;
     int (*run)(int argc, char *argv[]);
-} node_roles[] = {{"dns", dns_main}, {"proxy", proxy_main}};
+} node_roles[] = {{"agent", agent_main}, {"dns", dns_main}, {"proxy", proxy_main}};
 
 int main(int argc, char *argv[])
 {
@@ -466,9 +471,6 @@ int main(int argc, char *argv[])
         }
     }
     struct err err = {0};
-    if (argc > 1 && strcmp(argv[1], "agent") == 0) {
-        return agent_main(argc - 1, argv + 1);
-    }
     if (orchd_options_parse(&orchd.options, argc, argv, &err) != 0) {
         fprintf(stderr, "orchd: %s\n", err.text);
         return EXIT_USAGE;
@@ -490,6 +492,8 @@ int main(int argc, char *argv[])
     uv_signal_init(&orchd.loop, &orchd.terminate);
     uv_signal_start(&orchd.interrupt, on_signal, SIGINT);
     uv_signal_start(&orchd.terminate, on_signal, SIGTERM);
+    service_watchdog_start(&orchd.watchdog, wire_loop_timers(orchd.wire), NULL, NULL);
+    service_notify("READY=1");
     uv_run(&orchd.loop, UV_RUN_DEFAULT);
     return EXIT_SUCCESS;
 }
