@@ -10,6 +10,7 @@
 
 enum auth_rule {
     RULE_NONE = 0, /* nobody */
+    RULE_STEPS,
     RULE_PUBLIC,
     RULE_USER,
     RULE_ADMIN,

@@ -1,10 +1,14 @@
 #include "kvstore/kvctl/snapshot_count.h"
 
+#include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/crc32c.h"
+#include "kvstore/migrate/etcd_summary.h"
 #include "kvstore/state/snapshot_format.h"
 
 static uint64_t little_endian(const uint8_t *at, unsigned bytes)
@@ -71,4 +75,27 @@ int snapshot_count_read(FILE *file, struct snapshot_count *ret, struct err *err)
     }
     *ret = count;
     return 0;
+}
+
+int snapshot_count_read_etcd(FILE *file, struct snapshot_count *ret, struct err *err)
+{
+    struct stat status;
+    if (fstat(fileno(file), &status) < 0 || status.st_size == 0) {
+        return err_set_errno(err, errno, "look at the backup");
+    }
+    size_t size = (size_t)status.st_size;
+    void *data = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fileno(file), 0);
+    if (data == MAP_FAILED) {
+        return err_set_errno(err, errno, "map the backup");
+    }
+    struct bbolt db;
+    struct etcd_summary summary;
+    int code = bbolt_init(&db, bytes_make(data, size), err);
+    code = code != 0 ? code : etcd_summary_read(&db, &summary, err);
+    (void)munmap(data, size);
+    if (code == 0) {
+        *ret = (struct snapshot_count){
+            .revision = summary.revision, .record_count = summary.key_count, .hash = summary.hash};
+    }
+    return code;
 }

@@ -79,6 +79,7 @@ int node_new(const struct node_options *options, const struct raft_restored *res
     list_init(&node->read_batches);
     list_init(&node->ready_reads);
     list_init(&node->forwards);
+    list_init(&node->asks);
     list_init(&node->held);
     node->store_at = RAFT_TIME_NEVER;
     node->apply_next = 1; /* nothing was handed out */
@@ -97,6 +98,7 @@ void node_free(struct node *node)
     }
     node_free_reads(node);
     node_free_forwards(node);
+    node_free_asks(node);
     list_splice_back(&node->waiters_by_deadline, &node->waiters_for_compaction);
     while (!list_is_empty(&node->waiters_by_deadline)) {
         struct node_waiter *waiter =
@@ -219,6 +221,7 @@ void node_on_peer(struct node *node, raft_time_ms now, raft_id id, bool is_conne
         peer->is_connected = is_connected;
     }
     if (!is_connected) {
+        node_ask_on_lost_peer(node, id);
         step(node,
              &(struct raft_event){.type = RAFT_PEER_UNREACHABLE, .unreachable = {.peer = id}});
     }
@@ -498,6 +501,7 @@ bool node_advance(struct node *node, raft_time_ms now)
     node_expire_waiters(node);
     node_expire_reads(node);
     node_expire_forwards(node);
+    node_expire_asks(node);
     finish_transfer(node);
     tell_watchers(node);
     struct err err = {0};
@@ -519,6 +523,7 @@ raft_time_ms node_deadline(const struct node *node)
     deadline = earlier(deadline, node_waiters_deadline(node));
     deadline = earlier(deadline, node_reads_deadline(node));
     deadline = earlier(deadline, node_forwards_deadline(node));
+    deadline = earlier(deadline, node_asks_deadline(node));
     if (node->is_lessor_primary) {
         deadline = earlier(deadline, lessor_deadline_ms(kv_lessor(node->kv)));
     }

@@ -91,6 +91,13 @@ void node_send_reply_frame(struct node *node, raft_id to, uint64_t id, enum etcd
     send_frame(node, to, &frame);
 }
 
+void node_send_request_frame(struct node *node, raft_id to, uint64_t id, enum node_method method,
+                             struct bytes body)
+{
+    const struct frame frame = {.kind = FRAME_REQUEST, .id = id, .code = method, .payload = body};
+    send_frame(node, to, &frame);
+}
+
 void node_forward_request(struct node *node, const struct node_request *request)
 {
     struct node_forward *forward = mem_zalloc(sizeof *forward);
@@ -220,7 +227,7 @@ static void on_request(struct node *node, raft_id from, const struct frame *fram
     if (frame->code == 0 || frame->code >= NODE_METHOD_COUNT) {
         return; /* of a newer version: its sender times out */
     }
-    if (!node_leads(node)) {
+    if (!node_leads(node) && !node_is_askable((enum node_method)frame->code)) {
         node_send_reply_frame(node, from, frame->id, ETCD_LEADER_CHANGED, (struct bytes){0});
         return;
     }
@@ -265,7 +272,9 @@ void node_on_frame(struct node *node, raft_time_ms now, raft_id from, struct byt
         on_request(node, from, &frame);
         break;
     case FRAME_REPLY:
-        on_reply(node, &frame);
+        if (!node_ask_on_reply(node, from, frame.id, (enum etcd_error)frame.code, frame.payload)) {
+            on_reply(node, &frame);
+        }
         break;
     }
 }

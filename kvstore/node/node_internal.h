@@ -125,6 +125,7 @@ struct node {
     uint64_t next_read_token;
     raft_time_ms read_retry_at; /* not before, after a refusal */
 
+    struct list asks; /* node_ask.c */
     struct list forwards;
     uint64_t next_forward_id;
 
@@ -224,11 +225,23 @@ void node_send_proposal_frame(struct node *node, raft_id to, uint64_t request_id
                               struct bytes entry);
 void node_send_refusal_frame(struct node *node, raft_id to, uint64_t request_id,
                              enum etcd_error status);
+void node_send_request_frame(struct node *node, raft_id to, uint64_t id, enum node_method method,
+                             struct bytes body);
 void node_flush_forwards(struct node *node);
 void node_release_forwards(struct node *node);
 void node_expire_forwards(struct node *node);
 raft_time_ms node_forwards_deadline(const struct node *node);
 void node_free_forwards(struct node *node);
+
+/* node_ask.c */
+bool node_is_askable(enum node_method method);
+void node_ask(struct node *node, const struct node_request *request);
+bool node_ask_on_reply(struct node *node, raft_id from, uint64_t id, enum etcd_error status,
+                       struct bytes body);
+void node_ask_on_lost_peer(struct node *node, raft_id member);
+void node_expire_asks(struct node *node);
+raft_time_ms node_asks_deadline(const struct node *node);
+void node_free_asks(struct node *node);
 
 /* node_submit.c: on this member, for a client or (peer not 0) for a peer's client */
 void node_execute(struct node *node, const struct node_request *request, raft_id peer,

@@ -179,6 +179,8 @@ struct config {
     unsigned member_count;
     struct config_member members[CONFIG_MEMBERS_MAX];
     bool is_existing_cluster;
+    int64_t auto_compaction_period_ms; /* periodic mode; 0: off */
+    int64_t auto_compaction_revisions; /* revision mode; 0: off */
 
     unsigned warning_count;
     const char *warnings[CONFIG_WARNINGS_MAX];

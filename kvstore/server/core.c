@@ -289,6 +289,7 @@ static void submit_inbox(struct core *core)
                                              .method = call->method,
                                              .body = call->body,
                                              .fresh_id = call->fresh_id,
+                                             .member = call->member,
                                              .caller = call->caller,
                                              .is_internal = call->is_internal};
         call->is_submitted = true;
@@ -584,6 +585,11 @@ struct peer_registry *core_registry(struct core *core)
 bool core_is_first_start(const struct core *core)
 {
     return core->is_first_start;
+}
+
+uint64_t core_log_wait_ms(const struct core *core)
+{
+    return wal_thread_oldest_ms(core->wal_thread);
 }
 
 uint64_t core_now(const struct core *core)

@@ -139,6 +139,14 @@ void metric_observe(struct metrics *metrics, enum metric family, double value)
     metric_child_observe(metrics->children[family], value);
 }
 
+void metric_zero(struct metrics *metrics, enum metric family)
+{
+    for (struct metric_child *child = metrics->children[family]; child != NULL;
+         child = child->next) {
+        metric_child_set(child, 0);
+    }
+}
+
 void metric_set_only(struct metrics *metrics, enum metric family, const char *values, int64_t value)
 {
     free_children(metrics, family);

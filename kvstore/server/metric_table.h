@@ -135,6 +135,9 @@
     X(KVD_STORE_BATCH, HISTOGRAM, "kvd_store_batch_revisions", "", 1, 2, 20, "Revisions in one store transaction.") \
     X(KVD_LOOP, HISTOGRAM, "kvd_core_iteration_seconds", "", 0.00001, 2, 18, "Work of the core thread between two waits.") \
     X(KVD_COMMIT, HISTOGRAM, "kvd_proposal_commit_seconds", "", 0.0001, 2, 18, "From a proposal to its commit.") \
+    X(KVD_CORRUPTION_CHECKS, COUNTER, "kvd_corruption_checks_total", "", 0, 0, 0, "Comparisons of the members' hashes that this member made as leader.") \
+    X(KVD_CORRUPTIONS, COUNTER, "kvd_corruptions_found_total", "", 0, 0, 0, "Members found to differ from the majority.") \
+    X(KVD_FENCED, GAUGE, "kvd_fenced", "", 0, 0, 0, "1 while this member answers no request about keys: its data differs.") \
     X(KVD_CONNECTIONS, GAUGE, "kvd_connections", "", 0, 0, 0, "Open connections of clients.")
 /* clang-format on */
 

@@ -5,7 +5,9 @@
 #include "kvstore/server/bootstrap.h"
 #include "kvstore/server/http_service.h"
 #include "kvstore/server/peers.h"
+#include "kvstore/server/upkeep.h"
 #include "proto/listener.h"
+#include "proto/service_watchdog.h"
 
 #define KVD_VERSION "3.7.1" /* the etcd version whose interface this is */
 
@@ -45,6 +47,7 @@ struct server {
     struct peers *peers;
     struct peer_service peer_service;
     struct service service;
+    struct upkeep upkeep;
     struct grpc_server *client_grpc;
     struct grpc_server *peer_grpc;
     struct http_service client_http;
@@ -62,6 +65,7 @@ struct server {
     struct timer shutdown_timer;
     struct timer progress_timer;
     struct timer reload_timer;
+    struct service_watchdog watchdog;
 
     struct core_call publish_call;
     struct timer publish_timer;

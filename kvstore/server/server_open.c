@@ -66,6 +66,7 @@ static int open_core(struct server *server, int *ret_exit_code, struct err *err)
         .data_dir = config->data_dir,
         .wal_dir = config->wal_dir[0] != 0 ? config->wal_dir : NULL,
         .is_unsafe_no_sync = config->unsafe_no_fsync,
+        .is_forced_alone = config->force_new_cluster,
         .election_timeout_ms = (uint32_t)config->election_timeout_ms,
         .heartbeat_interval_ms = (uint32_t)config->heartbeat_interval_ms,
         .txn_ops_max = (uint32_t)config->max_txn_ops,
@@ -306,6 +307,7 @@ int server_open(struct server *server, struct config *config, uv_loop_t *loop, i
     }
     struct watch_hub *hub = kv_watch_hub(node_kv(core_node(server->core)));
     watch_hub_set_fragment_bytes(hub, (size_t)config->max_request_bytes + GRPC_OVERHEAD_BYTES);
+    upkeep_start(&server->upkeep, &server->service, wire_loop_timers(server->wire), config);
     publish_start(server);
     return 0;
 }

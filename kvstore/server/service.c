@@ -4,11 +4,13 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "kvstore/server/recipe.h"
 
-#define UNARY(service, method, number)                                                             \
+#define NAMED(package, service, method, number)                                                    \
     {                                                                                              \
-        .path = "/etcdserverpb." service "/" method, .id = (number)                                \
+        .path = "/" package "." service "/" method, .id = (number)                                 \
     }
+#define UNARY(service, method, number) NAMED("etcdserverpb", service, method, number)
 
 const struct grpc_method service_methods[] = {
     UNARY("KV", "Range", NODE_RANGE),
@@ -39,6 +41,7 @@ const struct grpc_method service_methods[] = {
     UNARY("Maintenance", "Hash", NODE_HASH),
     UNARY("Maintenance", "HashKV", NODE_HASH_KV),
     UNARY("Maintenance", "MoveLeader", NODE_MOVE_LEADER),
+    UNARY("Maintenance", "Downgrade", NODE_DOWNGRADE),
     UNARY("Maintenance", "Defragment", SERVICE_DEFRAGMENT),
     {.path = "/etcdserverpb.Maintenance/Snapshot", .server_stream = true, .id = SERVICE_SNAPSHOT},
     UNARY("Auth", "AuthEnable", NODE_AUTH_ENABLE),
@@ -58,6 +61,13 @@ const struct grpc_method service_methods[] = {
     UNARY("Auth", "RoleDelete", NODE_ROLE_DELETE),
     UNARY("Auth", "RoleGrantPermission", NODE_ROLE_GRANT_PERMISSION),
     UNARY("Auth", "RoleRevokePermission", NODE_ROLE_REVOKE_PERMISSION),
+    NAMED("v3lockpb", "Lock", "Lock", SERVICE_LOCK),
+    NAMED("v3lockpb", "Lock", "Unlock", SERVICE_UNLOCK),
+    NAMED("v3electionpb", "Election", "Campaign", SERVICE_CAMPAIGN),
+    NAMED("v3electionpb", "Election", "Proclaim", SERVICE_PROCLAIM),
+    NAMED("v3electionpb", "Election", "Leader", SERVICE_LEADER),
+    NAMED("v3electionpb", "Election", "Resign", SERVICE_RESIGN),
+    {.path = "/v3electionpb.Election/Observe", .server_stream = true, .id = SERVICE_OBSERVE},
     {.path = "/grpc.health.v1.Health/Check", .id = SERVICE_HEALTH_CHECK},
     {.path = "/grpc.health.v1.Health/Watch", .server_stream = true, .id = SERVICE_HEALTH_WATCH},
 };
@@ -126,7 +136,7 @@ static void on_reply(struct core_call *core_call, const struct node_reply *reply
     }
 }
 
-static uint64_t fresh_id(void)
+uint64_t service_fresh_id(void)
 {
     uint64_t id = 0;
     int ok = RAND_bytes((unsigned char *)&id, sizeof id);
@@ -157,7 +167,7 @@ static void start_unary(struct grpc_call *call, enum node_method method, struct 
                                           .caller = caller,
                                           .on_reply = on_reply};
     if (method == NODE_LEASE_GRANT || method == NODE_MEMBER_ADD) {
-        unary->core_call.fresh_id = fresh_id();
+        unary->core_call.fresh_id = service_fresh_id();
     }
     if (body.size > 0) {
         memcpy(unary->body, body.data, body.size);
@@ -241,6 +251,27 @@ static void on_message(struct grpc_call *call, const struct grpc_message *messag
     case SERVICE_HEALTH_WATCH:
         answer_health(call, id == SERVICE_HEALTH_WATCH);
         break;
+    case SERVICE_LOCK:
+        lock_service_lock(call, message->raw);
+        break;
+    case SERVICE_UNLOCK:
+        lock_service_unlock(call, message->raw);
+        break;
+    case SERVICE_CAMPAIGN:
+        election_service_campaign(call, message->raw);
+        break;
+    case SERVICE_PROCLAIM:
+        election_service_proclaim(call, message->raw);
+        break;
+    case SERVICE_LEADER:
+        election_service_leader(call, message->raw);
+        break;
+    case SERVICE_RESIGN:
+        election_service_resign(call, message->raw);
+        break;
+    case SERVICE_OBSERVE:
+        election_observe_start(call, message->raw);
+        break;
     default:
         start_unary(call, (enum node_method)id, message->raw);
         break;
@@ -276,6 +307,15 @@ static void on_cancel(struct grpc_call *call, enum grpc_status reason)
     case SERVICE_HEALTH_CHECK:
     case SERVICE_HEALTH_WATCH:
         break;
+    case SERVICE_LOCK:
+    case SERVICE_UNLOCK:
+    case SERVICE_CAMPAIGN:
+    case SERVICE_PROCLAIM:
+    case SERVICE_LEADER:
+    case SERVICE_RESIGN:
+    case SERVICE_OBSERVE:
+        recipe_cancel(call);
+        break;
     default:
         cancel_unary(call);
         break;
@@ -291,6 +331,9 @@ static void on_writable(struct grpc_call *call)
         break;
     case SERVICE_SNAPSHOT:
         maintenance_service_snapshot_writable(call);
+        break;
+    case SERVICE_OBSERVE:
+        election_observe_writable(call);
         break;
     case NODE_RANGE_STREAM: {
         struct unary_call *unary = grpc_call_data(call);

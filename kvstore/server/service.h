@@ -28,16 +28,24 @@ enum service_method {
     SERVICE_DEFRAGMENT,
     SERVICE_HEALTH_CHECK,
     SERVICE_HEALTH_WATCH,
-    SERVICE_DOWNGRADE,
     SERVICE_AUTHENTICATE,
     SERVICE_USER_ADD,
-    SERVICE_USER_CHANGE_PASSWORD
+    SERVICE_USER_CHANGE_PASSWORD,
+    SERVICE_LOCK,
+    SERVICE_UNLOCK,
+    SERVICE_CAMPAIGN,
+    SERVICE_PROCLAIM,
+    SERVICE_LEADER,
+    SERVICE_RESIGN,
+    SERVICE_OBSERVE
 };
 
 void service_init(struct service *service, struct core *core, struct metrics *metrics);
 void service_deinit(struct service *service);
 /* The core has lost its leader, or has one again: streams that asked for one end with an error. */
 void service_on_leader(struct service *service, bool has_leader);
+/* Every watch stream ends with this error. */
+void service_close_watches(struct service *service, enum etcd_error error);
 
 extern const struct grpc_handler service_handler;
 extern const struct grpc_method service_methods[];
@@ -52,6 +60,9 @@ void service_count_end(struct grpc_call *call, enum grpc_status status);
 void service_send(struct grpc_call *call, struct bytes message);
 void service_finish(struct grpc_call *call, enum grpc_status status, const char *text);
 
+/* For what gets an id: random, 1..INT64_MAX. */
+uint64_t service_fresh_id(void);
+
 /* Finish a call with an etcd error. */
 void service_fail(struct grpc_call *call, enum etcd_error error);
 /* True if the client's "hasleader" metadata is not met; the call is finished then. */
@@ -63,7 +74,7 @@ void watch_service_message(struct grpc_call *call, struct bytes message);
 void watch_service_half_close(struct grpc_call *call);
 void watch_service_cancel(struct grpc_call *call);
 void watch_service_writable(struct grpc_call *call);
-void watch_service_ready(void *stream); /* the hub's context: struct watch_call */
+void watch_service_ready(void *stream); /* the hub's context: struct watch_target */
 
 /* lease_service.c */
 void lease_service_start(struct grpc_call *call);

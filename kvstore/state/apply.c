@@ -24,13 +24,15 @@ void kv_apply_nothing(struct kv *kv, struct kv_position at)
     move_to(kv, at);
 }
 
-/* With the CORRUPT alarm nobody may rely on the data; with NOSPACE nothing may be added. */
+/* With a CORRUPT alarm that names no member nobody may rely on the data (a member that is named
+ * refuses by itself, and the others go on); with NOSPACE nothing may be added. */
 static enum etcd_error check_alarms(const struct kv *kv, enum kv_op op)
 {
     bool is_write = op == KV_OP_PUT || op == KV_OP_LEASE_GRANT;
     bool is_other = op == KV_OP_TXN || op == KV_OP_DELETE_RANGE || op == KV_OP_COMPACTION ||
                     op == KV_OP_LEASE_REVOKE || op == KV_OP_LEASE_REVOKE_MANY;
-    if ((is_write || is_other) && alarms_any(&kv->alarms, KV_ALARM_CORRUPT)) {
+    if ((is_write || is_other) &&
+        alarms_has(&kv->alarms, (struct kv_alarm_member){0, KV_ALARM_CORRUPT})) {
         return ETCD_CORRUPT;
     }
     return is_write && alarms_any(&kv->alarms, KV_ALARM_NO_SPACE) ? ETCD_NO_SPACE : ETCD_OK;
@@ -40,6 +42,13 @@ static enum etcd_error apply_member(struct kv *kv, enum kv_op op,
                                     const struct kv_apply_context *context)
 {
     struct backend_batch *batch = mvcc_batch(kv->mvcc);
+    if (op == KV_OP_DOWNGRADE_INFO_SET) {
+        int code = cluster_apply_downgrade(kv->cluster, context->request, batch);
+        if (code == 0 && context->reply != NULL) {
+            reply_downgrade(kv, context->reply);
+        }
+        return code == 0 ? ETCD_OK : ETCD_INVALID_ENTRY;
+    }
     int code = op == KV_OP_MEMBER_ATTR_SET
                    ? cluster_apply_attributes(kv->cluster, context->request, batch)
                    : cluster_apply_version(kv->cluster, context->request, batch);
@@ -78,9 +87,9 @@ static enum etcd_error dispatch(struct kv *kv, enum kv_op op,
         return apply_alarm(kv, context);
     case KV_OP_MEMBER_ATTR_SET:
     case KV_OP_CLUSTER_VERSION_SET:
+    case KV_OP_DOWNGRADE_INFO_SET:
         return apply_member(kv, op, context);
     case KV_OP_NONE:
-    case KV_OP_DOWNGRADE_INFO_SET:
         return ETCD_OK;
     default:
         return is_auth_op(op) ? apply_auth(kv, op, context) : ETCD_INVALID_ENTRY;
@@ -206,7 +215,7 @@ void kv_apply_config(struct kv *kv, struct kv_position at, struct bytes change,
     finish(result, error);
 }
 
-void kv_member_list(struct kv *kv, struct kv_result *result)
+void kv_list_members(struct kv *kv, struct kv_result *result)
 {
     result->status = ETCD_OK;
     reply_header(kv, &result->reply, 0);

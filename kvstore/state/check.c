@@ -196,7 +196,7 @@ enum etcd_error kv_check_request(struct kv *kv, enum kv_op op, struct bytes requ
     if (request.size + ENTRY_OVERHEAD > kv->options.request_bytes_max) {
         return ETCD_REQUEST_TOO_LARGE;
     }
-    if (is_key_value_op(op) && alarms_any(&kv->alarms, KV_ALARM_CORRUPT)) {
+    if (is_key_value_op(op) && kv_is_fenced(kv)) {
         return ETCD_CORRUPT;
     }
     return check_quota(kv, cost, result);

@@ -49,6 +49,7 @@ void kv_free(struct kv *kv)
         return;
     }
     drop_job(kv);
+    compact_hash_clear(kv);
     watch_hub_free(kv->hub);
     lessor_free(kv->lessor);
     cluster_free(kv->cluster);
@@ -79,6 +80,7 @@ int kv_restore(struct kv *kv, struct backend *backend, struct err *err)
     int64_t old_revision = mvcc_revision(kv->mvcc);
     drop_job(kv);
     kv->options.backend = backend;
+    compact_hash_clear(kv);
     lessor_clear(kv->lessor);
     int code = restore_leases(kv, backend, err);
     code = code != 0 ? code : mvcc_restore(kv->mvcc, backend, attach_lease, kv, err);
@@ -225,7 +227,7 @@ struct kv_position kv_stored(const struct kv *kv)
 bool kv_step(struct kv *kv, struct kv_budget budget)
 {
     bool catching_up = watch_hub_step(kv->hub, budget.items);
-    bool compacting = mvcc_compact_step(kv->mvcc, budget.items);
+    bool compacting = compact_hash_step(kv, budget) || mvcc_compact_step(kv->mvcc, budget.items);
     return catching_up || compacting;
 }
 

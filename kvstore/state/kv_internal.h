@@ -73,6 +73,17 @@ struct kv_job {
     struct revoke_run revoke;
 };
 
+enum { COMPACT_HASHES_MAX = 10 /* as etcd */, COMPACT_HASHES_WAITING_MAX = 16 };
+
+/* Of the last compactions, oldest first. */
+struct compact_hashes {
+    struct kv_kept_hash kept[COMPACT_HASHES_MAX];
+    uint32_t kept_count;
+    struct kv_kept_hash waiting[COMPACT_HASHES_WAITING_MAX]; /* nothing is removed meanwhile */
+    uint32_t waiting_count;
+    struct kv_read *job; /* of the first that waits; NULL: not started */
+};
+
 struct kv {
     struct kv_options options;
     struct mvcc *mvcc;
@@ -81,6 +92,7 @@ struct kv {
     struct cluster *cluster;
     struct auth *auth;
     struct alarms alarms;
+    struct compact_hashes compact_hashes;
 
     uint64_t raft_term;
     struct kv_position applied;
@@ -138,6 +150,14 @@ void end_transaction(struct kv *kv);
 
 enum etcd_error apply_txn(struct kv *kv, const struct kv_apply_context *context);
 
+/* --- compact_hash.c ------------------------------------------------------------------------- */
+
+/* A compaction from before to revision was decided. */
+void compact_hash_add(struct kv *kv, int64_t before, int64_t revision);
+bool compact_hash_step(struct kv *kv, struct kv_budget budget); /* true: physical removal waits */
+void compact_hash_clear(struct kv *kv);
+void reply_hash(const struct kv *kv, const struct kv_kept_hash *hash, struct buf *reply);
+
 /* --- compare.c ------------------------------------------------------------------------------ */
 
 /* Evaluate all compares, those of the nested transactions on the chosen path too, against the
@@ -169,6 +189,10 @@ enum etcd_error authorize_entry(struct kv *kv, enum kv_op op,
 
 enum etcd_error apply_member_attributes(struct kv *kv, const struct kv_apply_context *context);
 enum etcd_error apply_cluster_version(struct kv *kv, const struct kv_apply_context *context);
+
+/* --- downgrade.c ---------------------------------------------------------------------------- */
+
+void reply_downgrade(const struct kv *kv, struct buf *reply);
 
 /* --- check.c -------------------------------------------------------------------------------- */
 

@@ -294,8 +294,8 @@ void kv_lease_list(struct kv *kv, struct kv_result *result)
     mem_free(ids);
 }
 
-void kv_lease_time_to_live(struct kv *kv, struct bytes request, uint64_t now_ms,
-                           struct kv_result *result)
+void kv_lease_remaining(struct kv *kv, struct bytes request, uint64_t now_ms,
+                        struct kv_result *result)
 {
     struct lease_fields fields; /* LeaseTimeToLiveRequest: ID, keys */
     if (decode_fields(request, &fields) != 0) {

@@ -218,6 +218,7 @@ enum etcd_error apply_compaction(struct kv *kv, const struct kv_apply_context *c
     if (revision > mvcc_revision(kv->mvcc)) {
         return ETCD_FUTURE_REVISION;
     }
+    compact_hash_add(kv, mvcc_compact_revision(kv->mvcc), revision);
     mvcc_compact(kv->mvcc, revision);
     watch_hub_compacted(kv->hub);
     if (context->result != NULL) {

@@ -63,7 +63,7 @@ static bool read_part(const char **text, const struct field *field, uint64_t *bi
         step = read_value(text, &(struct field){.high = 100});
         last = is_single ? field->high : last;
     }
-    if (first < field->low || last > field->high || first > last || step < 1) {
+    if (first < 0 || last >= 64 || step > 100 || first < field->low || last > field->high || first > last || step < 1) {
         return false;
     }
     for (int value = first; value <= last; value += step) {

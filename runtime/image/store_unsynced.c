@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -21,6 +22,7 @@ static void read_boot_id(char out[BOOT_ID_SIZE + 1])
     out[size < 0 ? 0 : size] = '\0';
 }
 
+/* By rename: others never see a mark that is not yet written, and each mark is a file of its own. */
 int store_mark_unsynced(const struct store *store, const char *kind, const char *hex,
                         struct err *err)
 {
@@ -28,30 +30,38 @@ int store_mark_unsynced(const struct store *store, const char *kind, const char 
     char boot[BOOT_ID_SIZE + 1];
     read_boot_id(boot);
     (void)snprintf(name, sizeof(name), "%s.%.64s", kind, hex);
-    CLEANUP(close_fd)
-    int fd = openat(store->unsynced_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    ssize_t size = (ssize_t)strlen(boot);
-    if (fd < 0 || write(fd, boot, (size_t)size) != size) {
-        return err_set_errno(err, errno, "mark '%s' in the image store", name);
-    }
-    return 0;
+    return store_replace_file(store->unsynced_fd, name, bytes_from_text(boot), err);
 }
 
-/* A mark without content was made just before the machine stopped. */
-static bool is_of_this_boot(const struct store *store, const char *name)
+enum mark {
+    MARK_ABSENT, /* also one that a settling process takes away while we look */
+    MARK_OF_THIS_BOOT,
+    MARK_OF_ANOTHER_BOOT, /* a mark without content was made just before the machine stopped */
+};
+
+/* ret_about may be NULL. */
+static enum mark read_mark(const struct store *store, const char *name, struct stat *ret_about)
 {
     char boot[BOOT_ID_SIZE + 1];
-    CLEANUP(buf) struct buf text = BUF_INIT;
+    char text[BOOT_ID_SIZE + 1] = "";
+    CLEANUP(close_fd)
+    int fd = openat(store->unsynced_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT) {
+        return MARK_ABSENT;
+    }
     read_boot_id(boot);
-    return in_root_read_file(store->unsynced_fd, name, 100, &text) == 0 &&
-           strcmp(buf_text(&text), boot) == 0;
+    ssize_t size = fd < 0 ? -1 : read(fd, text, BOOT_ID_SIZE);
+    if (size < 0 || (ret_about != NULL && fstat(fd, ret_about) != 0)) {
+        return MARK_OF_ANOTHER_BOOT; /* what cannot be read proves nothing */
+    }
+    return strcmp(text, boot) == 0 ? MARK_OF_THIS_BOOT : MARK_OF_ANOTHER_BOOT;
 }
 
 bool store_is_lost(const struct store *store, const char *kind, int directory_fd, const char *hex)
 {
     char name[MARK_NAME_MAX];
     (void)snprintf(name, sizeof(name), "%s.%.64s", kind, hex);
-    if (faccessat(store->unsynced_fd, name, F_OK, 0) != 0 || is_of_this_boot(store, name)) {
+    if (read_mark(store, name, NULL) != MARK_OF_ANOTHER_BOOT) {
         return false;
     }
     int status = in_root_remove(directory_fd, hex);
@@ -61,17 +71,34 @@ bool store_is_lost(const struct store *store, const char *kind, int directory_fd
     return true;
 }
 
+struct seen_mark {
+    char name[MARK_NAME_MAX];
+    ino_t inode;
+};
+
+/* Only the very mark that was seen before the sync: another may have been made meanwhile. */
+static void remove_mark(const struct store *store, const struct seen_mark *seen)
+{
+    struct stat now;
+    if (read_mark(store, seen->name, &now) == MARK_OF_THIS_BOOT && now.st_ino == seen->inode) {
+        (void)unlinkat(store->unsynced_fd, seen->name, 0); /* the next settling finds it again */
+    }
+}
+
 /* Marks that are there before the sync begins may go when it has ended. */
 static void settle(const struct store *store)
 {
-    char(*names)[MARK_NAME_MAX] = mem_calloc(MARKS_MAX, sizeof(*names));
+    struct seen_mark *marks = mem_calloc(MARKS_MAX, sizeof(*marks));
     size_t count = 0;
     int fd = openat(store->unsynced_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *directory = fd < 0 ? NULL : fdopendir(fd);
     for (struct dirent *entry;
          directory != NULL && count < MARKS_MAX && (entry = readdir(directory)) != NULL;) {
-        if (entry->d_name[0] != '.' && is_of_this_boot(store, entry->d_name)) {
-            (void)snprintf(names[count++], MARK_NAME_MAX, "%.95s", entry->d_name);
+        struct stat about;
+        if (entry->d_name[0] != '.' &&
+            read_mark(store, entry->d_name, &about) == MARK_OF_THIS_BOOT) {
+            marks[count].inode = about.st_ino;
+            (void)snprintf(marks[count++].name, MARK_NAME_MAX, "%.95s", entry->d_name);
         }
     }
     if (directory != NULL) {
@@ -79,9 +106,9 @@ static void settle(const struct store *store)
     }
     bool is_synced = syncfs(store->root_fd) == 0;
     for (size_t i = 0; is_synced && i < count; i++) {
-        (void)unlinkat(store->unsynced_fd, names[i], 0);
+        remove_mark(store, &marks[i]);
     }
-    mem_free(names);
+    mem_free(marks);
 }
 
 void store_settle_later(const struct store *store)
@@ -90,15 +117,15 @@ void store_settle_later(const struct store *store)
     (void)fflush(NULL); /* the child must not print it again */
     pid_t child = fork();
     if (child == 0) {
+        /* Before our caller goes on: an inherited descriptor would hold its locks and pipes. */
+        (void)syscall(SYS_close_range, STDERR_FILENO + 1, ~0U, 0);
+        int null = open("/dev/null", O_RDWR);
+        (void)dup2(null, STDIN_FILENO);
+        (void)dup2(null, STDOUT_FILENO);
+        (void)dup2(null, STDERR_FILENO);
         if (fork() == 0) {
             struct store own;
-            int null = open("/dev/null", O_RDWR);
-            (void)dup2(null, STDIN_FILENO);
-            (void)dup2(null, STDOUT_FILENO);
-            (void)dup2(null, STDERR_FILENO);
             (void)setsid();
-            /* An inherited descriptor would hold our caller's locks and pipes. */
-            (void)syscall(SYS_close_range, STDERR_FILENO + 1, ~0U, 0);
             if (store_open(&own, root, NULL) == 0) {
                 settle(&own);
             }

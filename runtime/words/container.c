@@ -18,10 +18,12 @@
 #include "runtime/image/in_root.h"
 #include "runtime/image/json.h"
 #include "runtime/words/names.h"
+#include "runtime/words/shim_client.h"
 
 enum { DOCUMENT_SIZE_MAX = 8 << 20, ID_DIGITS_MIN = 1, NAME_TRIES_MAX = 50 };
 static const char document_name[] = "container.json";
 static const char state_name[] = "state.json";
+static const char doomed_prefix[] = "gone.";
 
 const char *container_status_text(enum container_status status)
 {
@@ -342,15 +344,20 @@ int container_list(const struct store *store,
 
 int container_lock(const struct container *container, int *ret_fd, struct err *err)
 {
+    /* The directory itself: a file in it could be made while the directory is being removed. */
     CLEANUP(close_fd)
-    int fd = openat(container->directory_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        return err_set_errno(err, errno, "open the lock of container %.12s", container->id);
+    int fd = openat(container->directory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct stat about;
+    if (fd < 0 && errno != ENOENT) {
+        return err_set_errno(err, errno, "open container %.12s", container->id);
     }
-    while (flock(fd, LOCK_EX) != 0) {
+    while (fd >= 0 && flock(fd, LOCK_EX) != 0) {
         if (errno != EINTR) {
             return err_set_errno(err, errno, "lock container %.12s", container->id);
         }
+    }
+    if (fd < 0 || fstat(fd, &about) != 0 || about.st_nlink == 0) {
+        return err_set(err, ERR_NOT_FOUND, "container %.12s has been removed", container->id);
     }
     *ret_fd = TAKE_FD(fd);
     return 0;
@@ -406,11 +413,30 @@ bool container_is_process(pid_t pid, int64_t start_ticks)
     return now != 0 && now == start_ticks;
 }
 
+/* The process may be gone before its shim has written how it ended: the shim answers after that. */
+static int read_exit(const struct container *container, json_t **ret)
+{
+    enum { SHIM_WAIT_MS = 60000 };
+    char path[PATH_MAX];
+    struct shim_client client;
+    int code = 0;
+    if (read_json(container, "exit.json", ret, NULL) == 0) {
+        return 0;
+    }
+    if (container_socket_path(container, path, NULL) == 0 &&
+        shim_client_open(&client, path, NULL) == 0) {
+        int ignored = shim_client_wait(&client, SHIM_WAIT_MS, &code, NULL);
+        (void)ignored; /* a shim that went away meanwhile has written the file before */
+        shim_client_close(&client);
+    }
+    return read_json(container, "exit.json", ret, NULL);
+}
+
 static void take_exit(struct container *container)
 {
     CLEANUP(json) json_t *ended = NULL;
     json_t *state = container->state;
-    if (read_json(container, "exit.json", &ended, NULL) == 0) {
+    if (read_exit(container, &ended) == 0) {
         json_object_set_new(state, "ExitCode",
                             json_integer(json_get_integer(ended, "exitCode", 255)));
         json_object_set_new(state, "OOMKilled", json_boolean(json_get_flag(ended, "oomKilled")));
@@ -421,6 +447,7 @@ static void take_exit(struct container *container)
     }
     json_object_set_new(state, "Pid", json_integer(0));
     json_object_set_new(state, "Status", json_text("exited"));
+    json_object_set_new(state, "HasJustEnded", json_true()); /* until lifecycle_finish */
 }
 
 enum container_status container_refresh(struct container *container)
@@ -450,9 +477,11 @@ int container_remove_files(const struct store *store, const struct container *co
         (status = open_shared(store, "names", &names_fd, err)) != 0) {
         return status;
     }
-    status = in_root_remove(containers_fd, container->id);
-    if (status != 0) {
-        return err_set_errno(err, -status, "remove the files of container %.12s", container->id);
+    /* Under another name first: nobody shall see half a container. */
+    char doomed[CONTAINER_ID_SIZE + sizeof(doomed_prefix)];
+    (void)snprintf(doomed, sizeof(doomed), "%s%s", doomed_prefix, container->id);
+    if (renameat(containers_fd, container->id, containers_fd, doomed) != 0 && errno != ENOENT) {
+        return err_set_errno(err, errno, "remove the files of container %.12s", container->id);
     }
     const char *name = container_name(container);
     char owner[CONTAINER_ID_SIZE + 1] = "";
@@ -460,7 +489,35 @@ int container_remove_files(const struct store *store, const struct container *co
     if (size > 0 && strcmp(owner, container->id) == 0) {
         (void)unlinkat(names_fd, name, 0); /* another claim finds it left over */
     }
-    return 0;
+    status = in_root_remove(containers_fd, doomed);
+    return status == 0
+               ? 0
+               : err_set_errno(err, -status, "remove the files of container %.12s", container->id);
+}
+
+/* Unless whoever began is at it still: it holds the container's lock. */
+static void sweep_one(int containers_fd, const char *name)
+{
+    CLEANUP(close_fd)
+    int fd = openat(containers_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0) {
+        int ignored = in_root_remove(containers_fd, name);
+        (void)ignored; /* the next sweep finds the rest */
+    }
+}
+
+void container_sweep(const struct store *store)
+{
+    int fd = -1;
+    DIR *directory = open_shared(store, "containers", &fd, NULL) != 0 ? NULL : fdopendir(fd);
+    for (struct dirent *entry; directory != NULL && (entry = readdir(directory)) != NULL;) {
+        if (strncmp(entry->d_name, doomed_prefix, strlen(doomed_prefix)) == 0) {
+            sweep_one(fd, entry->d_name);
+        }
+    }
+    if (directory != NULL) {
+        (void)closedir(directory);
+    }
 }
 
 int container_run_directory(char *out, struct err *err)

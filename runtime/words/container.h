@@ -1,6 +1,6 @@
 /* container.h - containers of this machine as directories; there is no daemon.
  *
- *     <root>/containers/<id>/container.json   what it was made with; never changes
+ *     <root>/containers/<id>/container.json   what it was made with (rename and update change it)
  *                            state.json       what happened to it last
  *                            upper work merged config.json hosts hostname resolv.conf
  *                            container.log    its output (CRI format), written by its kvshim
@@ -61,13 +61,15 @@ MUST_USE int container_write_document(const struct container *container, bool is
 MUST_USE int container_write_state(const struct container *container, struct err *err);
 MUST_USE int container_read_state(struct container *container, struct err *err);
 
-/* One process at a time starts, stops or removes a container. */
+/* One process at a time starts, stops or removes a container. ERR_NOT_FOUND: it has been removed. */
 MUST_USE int container_lock(const struct container *container, int *ret_fd, struct err *err);
 
 /* What is true now. When the process has ended meanwhile, the state in memory is brought up to
- * date (not on disk; see lifecycle.h). */
+ * date (not on disk; see lifecycle.h); that waits until the shim has noted how it ended. */
 enum container_status container_refresh(struct container *container);
 
+/* Remove what is left of removals that were interrupted. */
+void container_sweep(const struct store *store);
 /* Remove the directory and the name. */
 MUST_USE int container_remove_files(const struct store *store, const struct container *container,
                                     struct err *err);

@@ -16,6 +16,7 @@
 #include "runtime/image/in_root.h"
 #include "runtime/image/json.h"
 #include "runtime/network/network.h"
+#include "runtime/words/event_log.h"
 #include "runtime/words/mount_root.h"
 #include "runtime/words/name_files.h"
 #include "runtime/words/network_join.h"
@@ -193,7 +194,7 @@ int lifecycle_create(const struct store *store, struct container *container,
     return status;
 }
 
-int lifecycle_start(struct container *container, struct err *err)
+int lifecycle_start(const struct store *store, struct container *container, struct err *err)
 {
     char path[PATH_MAX];
     char now[40];
@@ -215,24 +216,27 @@ int lifecycle_start(struct container *container, struct err *err)
     json_object_set_new(container->state, "Error", json_text(""));
     status = container_write_state(container, err);
     if (status == 0) {
+        name_files_update(store, json_object_get(container->state, "Networks"));
         status = shim_client_start(&client, err);
     }
     shim_client_close(&client);
+    if (status == 0) {
+        event_log(store, container, "start", NULL, NULL);
+    }
     return status;
 }
 
 /* ---- after it ran ---- */
 
-static void update_peers(const struct store *store, const json_t *networks)
+static void log_end(const struct store *store, const struct container *container)
 {
-    const char *name = NULL;
-    json_t *network = NULL;
-    json_object_foreach((json_t *)(uintptr_t)networks, name, network)
-    {
-        if (strcmp(name, "bridge") != 0) {
-            name_files_update_peers(store, name);
-        }
+    char code[24];
+    (void)snprintf(code, sizeof(code), "%lld",
+                   (long long)json_get_integer(container->state, "ExitCode", 0));
+    if (json_get_flag(container->state, "OOMKilled")) {
+        event_log(store, container, "oom", NULL, NULL);
     }
+    event_log(store, container, "die", "exitCode", code);
 }
 
 int lifecycle_finish(const struct store *store, struct container *container, struct err *err)
@@ -241,6 +245,8 @@ int lifecycle_finish(const struct store *store, struct container *container, str
     bool never_ran = strcmp(before, "created") == 0;
     CLEANUP(json) json_t *networks = json_incref(json_object_get(container->state, "Networks"));
     (void)container_refresh(container); /* reads exit.json before the shim is told to go */
+    bool has_ended = json_get_flag(container->state, "HasJustEnded");
+    json_object_del(container->state, "HasJustEnded");
     forget_shim(container);
     network_leave(container);
     json_object_set_new(container->state, "Pid", json_integer(0));
@@ -253,7 +259,10 @@ int lifecycle_finish(const struct store *store, struct container *container, str
         }
     }
     int status = container_write_state(container, err);
-    update_peers(store, networks);
+    name_files_update(store, networks);
+    if (has_ended) {
+        log_end(store, container);
+    }
     return status;
 }
 
@@ -266,33 +275,49 @@ int lifecycle_remove(const struct store *store, struct container *container, boo
     if (removes_volumes) {
         volumes_remove_anonymous(store, container);
     }
-    return container_remove_files(store, container, err);
+    int status = container_remove_files(store, container, err);
+    if (status == 0) {
+        event_log(store, container, "destroy", NULL, NULL);
+    }
+    return status;
 }
 
-static int wait_for_end(struct container *container, int timeout_ms, struct err *err)
+static int wait_by_shim(const struct container *container, int timeout_ms, int *ret_code,
+                        struct err *err)
 {
     char path[PATH_MAX];
     struct shim_client client;
-    int code = 0;
     int status = container_socket_path(container, path, err);
     if (status == 0) {
         status = shim_client_open(&client, path, err);
     }
     if (status == 0) {
-        status = shim_client_wait(&client, timeout_ms, &code, err);
+        status = shim_client_wait(&client, timeout_ms, ret_code, err);
         shim_client_close(&client);
-        return status;
     }
-    /* Without its shim the process itself has to be watched. */
-    uint64_t deadline = clock_monotonic_ms() + (uint64_t)timeout_ms;
-    int64_t ticks = json_get_integer(container->state, "StartTicks", 0);
-    while (container_is_process(container_pid(container), ticks)) {
+    return status;
+}
+
+int lifecycle_wait(struct container *container, int timeout_ms, int *ret_code, struct err *err)
+{
+    uint64_t deadline = timeout_ms < 0 ? UINT64_MAX : clock_monotonic_ms() + (uint64_t)timeout_ms;
+    for (;;) {
+        enum container_status now = container_refresh(container);
+        if (now != CONTAINER_RUNNING && now != CONTAINER_PAUSED) {
+            *ret_code = (int)json_get_integer(container->state, "ExitCode", 0);
+            return 0;
+        }
+        uint64_t left = deadline - clock_monotonic_ms();
+        int status = wait_by_shim(container, timeout_ms < 0 ? -1 : (int)left, ret_code, err);
+        if (status == 0 || status == ERR_TIMEOUT) {
+            return status;
+        }
+        /* Without its shim the process itself has to be watched. */
         if (clock_monotonic_ms() >= deadline) {
             return err_set(err, ERR_TIMEOUT, "container %.12s does not end", container->id);
         }
         usleep(20000);
     }
-    return 0;
 }
 
 static int send_signal(struct container *container, int signal_number, struct err *err)
@@ -316,40 +341,102 @@ static int send_signal(struct container *container, int signal_number, struct er
     return 0;
 }
 
-int lifecycle_stop(const struct store *store, struct container *container, int timeout_s,
-                   struct err *err)
+/* The first process of a pid namespace does not get signals that it neither handles nor blocks:
+ * waiting for it to obey would be waiting for nothing. */
+static bool ignores_signal(const struct container *container, int signal_number)
 {
-    enum { TIMEOUT_DEFAULT_S = 10, KILL_TIMEOUT_MS = 20000 };
-    int signal_number = SIGTERM;
-    enum container_status now = container_refresh(container);
-    if (now != CONTAINER_RUNNING && now != CONTAINER_PAUSED && now != CONTAINER_RESTARTING) {
-        return 0;
+    char path[64];
+    char line[256];
+    unsigned long long caught = 0;
+    unsigned long long blocked = 0;
+    (void)snprintf(path, sizeof(path), "/proc/%d/status", (int)container_pid(container));
+    CLEANUP(file) FILE *file = fopen(path, "re");
+    if (file == NULL || json_get_text(container_host(container), "PidMode", "")[0] != '\0') {
+        return false;
     }
-    json_object_set_new(container->state, "StopRequested", json_true());
-    int status = container_write_state(container, err);
-    if (status != 0 ||
-        (status = signal_parse(json_get_text(container_config(container), "StopSignal", "SIGTERM"),
-                               &signal_number, err)) != 0) {
+    bool is_read = false;
+    while (fgets(line, sizeof(line), file) != NULL) {
+        is_read |= sscanf(line, "SigCgt: %llx", &caught) == 1;
+        (void)sscanf(line, "SigBlk: %llx", &blocked); /* before SigCgt, in the same format */
+    }
+    return is_read && (((caught | blocked) >> (signal_number - 1)) & 1) == 0;
+}
+
+static bool is_alive(enum container_status status)
+{
+    return status == CONTAINER_RUNNING || status == CONTAINER_PAUSED ||
+           status == CONTAINER_RESTARTING;
+}
+
+/* Note that it is meant to end, so that nobody restarts it. */
+static int request_stop(struct container *container, bool *ret_is_alive, struct err *err)
+{
+    CLEANUP(close_fd) int lock = -1;
+    int status = container_lock(container, &lock, err);
+    if (status == 0) {
+        status = container_read_state(container, err);
+    }
+    *ret_is_alive = status == 0 && is_alive(container_refresh(container));
+    if (*ret_is_alive) {
+        json_object_set_new(container->state, "StopRequested", json_true());
+        status = container_write_state(container, err);
+    }
+    return status;
+}
+
+static int end_processes(struct container *container, int timeout_s, struct err *err)
+{
+    enum { TIMEOUT_DEFAULT_S = 10, KILL_TIMEOUT_MS = 60000 };
+    int signal_number = SIGTERM;
+    int code = 0;
+    int status = signal_parse(json_get_text(container_config(container), "StopSignal", "SIGTERM"),
+                              &signal_number, err);
+    if (status != 0) {
         return status;
     }
     if (timeout_s < 0) {
         timeout_s =
             (int)json_get_integer(container_config(container), "StopTimeout", TIMEOUT_DEFAULT_S);
     }
-    status = send_signal(container, signal_number, err);
-    if (status == 0 && timeout_s > 0) {
-        status = wait_for_end(container, timeout_s * 1000, err);
+    status = ERR_TIMEOUT;
+    if (timeout_s > 0 && !ignores_signal(container, signal_number)) {
+        status = send_signal(container, signal_number, err);
+        status = status != 0 ? status : lifecycle_wait(container, timeout_s * 1000, &code, err);
     }
-    if (status == ERR_TIMEOUT || timeout_s == 0) {
+    if (status == ERR_TIMEOUT) {
         status = send_signal(container, SIGKILL, err);
-        if (status == 0) {
-            status = wait_for_end(container, KILL_TIMEOUT_MS, err);
-        }
+        status = status != 0 ? status : lifecycle_wait(container, KILL_TIMEOUT_MS, &code, err);
     }
-    if (status == ERR_CLOSED || status == -ESRCH) {
-        status = 0; /* the shim has gone because the end has been dealt with */
+    /* The shim may have gone because somebody else has dealt with the end. */
+    return container_is_process(container_pid(container),
+                                json_get_integer(container->state, "StartTicks", 0))
+               ? status
+               : 0;
+}
+
+int lifecycle_stop(const struct store *store, struct container *container, int timeout_s,
+                   struct err *err)
+{
+    bool was_alive = false;
+    int status = request_stop(container, &was_alive, err);
+    if (status != 0 || !was_alive) {
+        return status;
     }
-    return status != 0 ? status : lifecycle_finish(store, container, err);
+    const int64_t pid = container_pid(container);
+    if ((status = end_processes(container, timeout_s, err)) != 0) {
+        return status;
+    }
+    CLEANUP(close_fd) int lock = -1;
+    status = container_lock(container, &lock, err);
+    if (status == ERR_NOT_FOUND) {
+        return 0; /* --rm */
+    }
+    if (status == 0) {
+        status = container_read_state(container, err);
+    }
+    /* Whoever came first has finished it, and may even have started it again. */
+    return status != 0 || container_pid(container) != pid ? status
+                                                          : lifecycle_finish(store, container, err);
 }
 
 int lifecycle_exit_code(const struct err *err)

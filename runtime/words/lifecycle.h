@@ -25,7 +25,8 @@ struct lifecycle_options {
 MUST_USE int lifecycle_create(const struct store *store, struct container *container,
                               const struct lifecycle_options *options, struct err *err);
 /* Let the process go. */
-MUST_USE int lifecycle_start(struct container *container, struct err *err);
+MUST_USE int lifecycle_start(const struct store *store, struct container *container,
+                             struct err *err);
 /* After the end (or a failed start): state, network, shim. */
 MUST_USE int lifecycle_finish(const struct store *store, struct container *container,
                               struct err *err);
@@ -33,7 +34,12 @@ MUST_USE int lifecycle_finish(const struct store *store, struct container *conta
 MUST_USE int lifecycle_remove(const struct store *store, struct container *container,
                               bool removes_volumes, struct err *err);
 
-/* Signal it, wait, kill it. timeout_s < 0: the container's own or 10. */
+/* Wait for the end of a run and get its exit code; at once when it does not run. timeout_ms < 0:
+ * for ever. ERR_TIMEOUT. */
+MUST_USE int lifecycle_wait(struct container *container, int timeout_ms, int *ret_code,
+                            struct err *err);
+/* Signal it, wait, kill it. timeout_s < 0: the container's own or 10. The caller does not hold the
+ * lock. */
 MUST_USE int lifecycle_stop(const struct store *store, struct container *container, int timeout_s,
                             struct err *err);
 

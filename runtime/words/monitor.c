@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "runtime/image/json.h"
 #include "runtime/network/network.h"
+#include "runtime/words/health.h"
 #include "runtime/words/lifecycle.h"
 #include "runtime/words/shim_client.h"
 #include "runtime/words/words.h"
@@ -27,22 +28,26 @@ bool lifecycle_needs_monitor(const struct container *container, bool is_detached
     const json_t *host = container_host(container);
     const json_t *policy = json_object_get(host, "RestartPolicy");
     bool restarts = strcmp(json_get_text(policy, "Name", "no"), "no") != 0;
-    return restarts || (is_detached && json_get_flag(host, "AutoRemove"));
+    return restarts || health_is_wanted(container) ||
+           (is_detached && json_get_flag(host, "AutoRemove"));
 }
 
-static int wait_for_exit(const struct container *container, int *ret_code, struct err *err)
+/* The monitor is there before the start: until then the state says "created". */
+static int wait_for_run(struct container *container, int *ret_code, struct err *err)
 {
     char path[PATH_MAX];
     struct shim_client client;
     int status = container_socket_path(container, path, err);
-    if (status == 0) {
-        status = shim_client_open(&client, path, err);
-    }
-    if (status == 0) {
+    if (status == 0 && (status = shim_client_open(&client, path, err)) == 0) {
         status = shim_client_wait(&client, -1, ret_code, err);
         shim_client_close(&client);
     }
-    return status;
+    if (status == 0) {
+        return 0;
+    }
+    /* The shim has gone: it was killed, or somebody else has dealt with the end. */
+    status = container_read_state(container, err);
+    return status != 0 ? status : lifecycle_wait(container, -1, ret_code, err);
 }
 
 static bool should_restart(const struct container *container, int code)
@@ -65,21 +70,19 @@ static int restart(const struct store *store, struct container *container, unsig
 {
     struct err err;
     const struct lifecycle_options options = {.keeps_input_open = true};
-    json_object_set_new(container->state, "Status", json_text("restarting"));
-    int status = container_write_state(container, &err);
     usleep(*backoff_ms * 1000);
     *backoff_ms = *backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : *backoff_ms * 2;
     CLEANUP(close_fd) int lock = -1;
-    if (status != 0 || container_lock(container, &lock, &err) != 0 ||
-        container_read_state(container, &err) != 0 ||
+    if (container_lock(container, &lock, &err) != 0 || container_read_state(container, &err) != 0 ||
+        container_refresh(container) != CONTAINER_RESTARTING || /* somebody else started it */
         json_get_flag(container->state, "StopRequested")) {
         return 0;
     }
     json_object_set_new(container->state, "RestartCount",
                         json_integer(json_get_integer(container->state, "RestartCount", 0) + 1));
-    status = lifecycle_create(store, container, &options, &err);
+    int status = lifecycle_create(store, container, &options, &err);
     if (status == 0) {
-        status = lifecycle_start(container, &err);
+        status = lifecycle_start(store, container, &err);
     }
     if (status != 0) {
         json_object_set_new(container->state, "Error", json_text(err.text));
@@ -89,32 +92,47 @@ static int restart(const struct store *store, struct container *container, unsig
     return 1;
 }
 
+/* Clean up after one run. True: it is to be restarted, and its state says so. */
+static bool finish_run(const struct store *store, struct container *container, pid_t pid, int code)
+{
+    struct err err;
+    CLEANUP(close_fd) int lock = -1;
+    if (container_lock(container, &lock, &err) != 0 || container_read_state(container, &err) != 0) {
+        return false; /* removed meanwhile */
+    }
+    if (container_pid(container) != 0 && container_pid(container) != pid) {
+        return false; /* started again meanwhile: that run has a monitor of its own */
+    }
+    int status = 0;
+    if (container_pid(container) != 0) {
+        status = lifecycle_finish(store, container, &err);
+    }
+    if (json_get_flag(container_host(container), "AutoRemove")) {
+        status = lifecycle_remove(store, container, true, &err);
+        return false;
+    }
+    if (status != 0 || !should_restart(container, code)) {
+        return false;
+    }
+    json_object_set_new(container->state, "Status", json_text("restarting"));
+    return container_write_state(container, &err) == 0;
+}
+
 static void monitor(const struct store *store, struct container *container)
 {
     unsigned backoff_ms = BACKOFF_FIRST_MS;
     for (;;) {
         struct err err;
         int code = 255;
+        pid_t pid = container_pid(container);
         uint64_t started = clock_monotonic_ms();
-        int status = wait_for_exit(container, &code, &err);
+        pid_t prober = health_spawn(container);
+        int status = wait_for_run(container, &code, &err);
+        health_stop(prober);
         if (clock_monotonic_ms() - started >= STEADY_MS) {
             backoff_ms = BACKOFF_FIRST_MS;
         }
-        {
-            CLEANUP(close_fd) int lock = -1;
-            if (container_lock(container, &lock, &err) != 0 ||
-                container_read_state(container, &err) != 0) {
-                return; /* removed meanwhile */
-            }
-            if (status == 0 || container_refresh(container) == CONTAINER_EXITED) {
-                status = lifecycle_finish(store, container, &err);
-            }
-            if (json_get_flag(container_host(container), "AutoRemove")) {
-                status = lifecycle_remove(store, container, true, &err);
-                return;
-            }
-        }
-        if (status != 0 || !should_restart(container, code) ||
+        if (status != 0 || !finish_run(store, container, pid, code) ||
             restart(store, container, &backoff_ms) == 0) {
             return;
         }
@@ -130,18 +148,17 @@ static void detach_from_caller(void)
         (void)dup2(null, STDERR_FILENO);
     }
     (void)setsid();
-    (void)chdir("/");
+    if (chdir("/") != 0) {
+        _exit(EXIT_FAILED); /* the root is always there */
+    }
     (void)signal(SIGHUP, SIG_IGN);
     (void)prctl(PR_SET_NAME, "kvmonitor");
 }
 
-/* Nothing of the caller is kept: an inherited descriptor would hold its locks for ever. */
 static void run_monitor(const char *root, const char *id)
 {
     struct store store;
     struct container container = {.directory_fd = -1};
-    detach_from_caller();
-    (void)syscall(SYS_close_range, STDERR_FILENO + 1, ~0U, 0);
     if (store_open(&store, root, NULL) == 0 && container_find(&store, id, &container, NULL) == 0) {
         monitor(&store, &container);
     }
@@ -159,6 +176,10 @@ int lifecycle_spawn_monitor(const struct store *store, const struct container *c
         }
         return 0;
     }
+    /* Nothing of the caller is kept, and that before it goes on: an inherited descriptor would hold
+     * its locks and pipes. */
+    detach_from_caller();
+    (void)syscall(SYS_close_range, STDERR_FILENO + 1, ~0U, 0);
     /* Twice, so that nobody has to wait for the monitor. */
     if (fork() == 0) {
         run_monitor(store->root, container->id);
@@ -173,7 +194,8 @@ static int reconcile_one(struct container *container, void *context)
     bool ran = strcmp(before, "running") == 0 || strcmp(before, "paused") == 0;
     CLEANUP(close_fd) int lock = -1;
     struct err err;
-    if (!ran || container_refresh(container) != CONTAINER_EXITED) {
+    if (!ran || container_is_process(container_pid(container),
+                                     json_get_integer(container->state, "StartTicks", 0))) {
         return 0;
     }
     /* It has ended, and what is on disk does not say so: whoever should wait is slow, or gone. */
@@ -193,5 +215,6 @@ static int reconcile_one(struct container *container, void *context)
 int lifecycle_reconcile(const struct store *store, struct err *err)
 {
     struct store copy = *store;
+    container_sweep(store);
     return container_list(store, reconcile_one, &copy, err);
 }

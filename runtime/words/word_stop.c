@@ -1,6 +1,7 @@
-/* word_stop.c - stop, restart, kill, pause, unpause, wait, rm, rename: one container after the
+/* word_stop.c - stop, restart, kill, pause, unpause, wait, rm: one container after the
  * other. */
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include "base/cleanup.h"
 #include "runtime/image/json.h"
 #include "runtime/words/container_words.h"
+#include "runtime/words/event_log.h"
 #include "runtime/words/lifecycle.h"
 #include "runtime/words/options.h"
 #include "runtime/words/shim_client.h"
@@ -50,6 +52,7 @@ static int for_operands(const struct text_list *operands, struct each *each, eac
             printf("%s\n", each->name);
         }
     }
+    each->store = NULL; /* it closes here */
     return code;
 }
 
@@ -128,30 +131,65 @@ int word_restart(int argc, char **argv)
             status = lifecycle_stop(&store, &container, each.timeout_s, &err);
         }
         char *start_argv[] = {argv[0], (char *)(uintptr_t)operands.items[i], NULL};
-        code = status != 0 ? word_fail(&err, EXIT_FAILED) : word_start(2, start_argv);
+        int failed = status != 0 ? word_fail(&err, EXIT_FAILED) : word_start(2, start_argv);
+        code = failed != 0 ? failed : code;
     }
     return code;
 }
 
-static int send(const struct each *each, struct container *container, struct err *err)
+/* Lock, read again, and connect to the shim of a container with this status. */
+static int open_shim(const struct each *each, struct container *container,
+                     enum container_status wanted, bool or_paused, int *ret_lock,
+                     struct shim_client *client, struct err *err)
 {
     char path[PATH_MAX];
-    struct shim_client client;
-    int number = 0;
-    enum container_status now = container_refresh(container);
-    if (now != CONTAINER_RUNNING && now != CONTAINER_PAUSED) {
-        return err_set(err, ERR_INVALID, "container %s does not run", each->name);
-    }
+    CLEANUP(close_fd) int lock = -1;
     int status;
-    if ((status = signal_parse(each->signal, &number, err)) != 0 ||
-        (status = container_socket_path(container, path, err)) != 0 ||
-        (status = shim_client_open(&client, path, err)) != 0) {
+    if ((status = container_lock(container, &lock, err)) != 0 ||
+        (status = container_read_state(container, err)) != 0) {
         return status;
     }
-    json_object_set_new(container->state, "StopRequested", json_true());
-    status = container_write_state(container, err);
+    enum container_status now = container_refresh(container);
+    if (now != wanted && !(or_paused && now == CONTAINER_PAUSED)) {
+        return err_set(err, ERR_INVALID, "container %s is %s, not %s", each->name,
+                       container_status_text(now), container_status_text(wanted));
+    }
+    if ((status = container_socket_path(container, path, err)) != 0 ||
+        (status = shim_client_open(client, path, err)) != 0) {
+        return status;
+    }
+    *ret_lock = TAKE_FD(lock);
+    return 0;
+}
+
+/* A signal that is meant to end it: nobody restarts it then. */
+static bool is_ending(const struct container *container, int number)
+{
+    int stop = SIGTERM;
+    int status = signal_parse(json_get_text(container_config(container), "StopSignal", "SIGTERM"),
+                              &stop, NULL);
+    return number == SIGKILL || (status == 0 && number == stop);
+}
+
+static int send(const struct each *each, struct container *container, struct err *err)
+{
+    struct shim_client client;
+    CLEANUP(close_fd) int lock = -1;
+    int number = 0;
+    int status = signal_parse(each->signal, &number, err);
+    if (status != 0 ||
+        (status = open_shim(each, container, CONTAINER_RUNNING, true, &lock, &client, err)) != 0) {
+        return status;
+    }
+    if (is_ending(container, number)) {
+        json_object_set_new(container->state, "StopRequested", json_true());
+        status = container_write_state(container, err);
+    }
     if (status == 0) {
         status = shim_client_kill(&client, number, false, NULL, err);
+    }
+    if (status == 0) {
+        event_log(each->store, container, "kill", "signal", each->signal);
     }
     shim_client_close(&client);
     return status;
@@ -177,19 +215,14 @@ int word_kill(int argc, char **argv)
     return status != 0 ? word_fail(&err, EXIT_FAILED) : for_operands(&operands, &each, send);
 }
 
-static int set_paused(struct container *container, const char *name, bool is_resume,
+static int set_paused(const struct each *each, struct container *container, bool is_resume,
                       struct err *err)
 {
-    char path[PATH_MAX];
     struct shim_client client;
-    enum container_status wanted = is_resume ? CONTAINER_PAUSED : CONTAINER_RUNNING;
-    if (container_refresh(container) != wanted) {
-        return err_set(err, ERR_INVALID, "container %s is not %s", name,
-                       container_status_text(wanted));
-    }
-    int status;
-    if ((status = container_socket_path(container, path, err)) != 0 ||
-        (status = shim_client_open(&client, path, err)) != 0) {
+    CLEANUP(close_fd) int lock = -1;
+    int status = open_shim(each, container, is_resume ? CONTAINER_PAUSED : CONTAINER_RUNNING, false,
+                           &lock, &client, err);
+    if (status != 0) {
         return status;
     }
     status = shim_client_pause(&client, is_resume, err);
@@ -198,18 +231,19 @@ static int set_paused(struct container *container, const char *name, bool is_res
         json_object_set_new(container->state, "Status",
                             json_text(is_resume ? "running" : "paused"));
         status = container_write_state(container, err);
+        event_log(each->store, container, is_resume ? "unpause" : "pause", NULL, NULL);
     }
     return status;
 }
 
 static int pause_one(const struct each *each, struct container *container, struct err *err)
 {
-    return set_paused(container, each->name, false, err);
+    return set_paused(each, container, false, err);
 }
 
 static int unpause_one(const struct each *each, struct container *container, struct err *err)
 {
-    return set_paused(container, each->name, true, err);
+    return set_paused(each, container, true, err);
 }
 
 static int plain_word(const struct command *command, int argc, char **argv, each_container *act)
@@ -262,20 +296,10 @@ int word_wait(int argc, char **argv)
     }
     for (size_t i = 0; status == 0 && i < operands.count; i++) {
         CLEANUP(container) struct container container = {.directory_fd = -1};
-        char path[PATH_MAX];
-        struct shim_client client;
+        int code = 0;
         status = container_find(&store, operands.items[i], &container, &err);
-        if (status != 0) {
-            break;
-        }
-        int code = (int)json_get_integer(container.state, "ExitCode", 0);
-        if (container_refresh(&container) == CONTAINER_RUNNING &&
-            container_socket_path(&container, path, &err) == 0 &&
-            shim_client_open(&client, path, &err) == 0) {
-            status = shim_client_wait(&client, -1, &code, &err);
-            shim_client_close(&client);
-        } else {
-            code = (int)json_get_integer(container.state, "ExitCode", 0);
+        if (status == 0) {
+            status = lifecycle_wait(&container, -1, &code, &err);
         }
         if (status == 0) {
             printf("%d\n", code);
@@ -299,8 +323,15 @@ static int remove_one(const struct each *each, struct container *container, stru
     if (status == 0) {
         status = container_lock(container, &lock, err);
     }
-    return status != 0 ? status
-                       : lifecycle_remove(each->store, container, each->removes_volumes, err);
+    if (status == ERR_NOT_FOUND) {
+        return 0; /* --rm was faster */
+    }
+    if (status == 0) {
+        int ignored = container_read_state(container, err);
+        (void)ignored; /* half made or damaged: it is to go all the same */
+        status = lifecycle_remove(each->store, container, each->removes_volumes, err);
+    }
+    return status;
 }
 
 int word_rm(int argc, char **argv)

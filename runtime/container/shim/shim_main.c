@@ -18,7 +18,7 @@
 #include "runtime/container/file.h"
 #include "runtime/container/shim/shim_state.h"
 
-enum { END_FLUSH_MS = 2000 };
+enum { END_FLUSH_MS = 30000 };
 
 struct shim_texts { /* options that are numbers */
     const char *log_max_size;

@@ -877,6 +877,32 @@ static void test_a_physical_compaction_says_when_to_answer(void **state)
     assert_int_equal(kv_compacted(world->kv), 2);
 }
 
+static void test_a_compaction_keeps_the_hash_of_what_it_removes(void **state)
+{
+    struct kv_world *world = *state;
+    struct kv_kept_hash kept[2];
+    for (int i = 0; i < 5; i++) {
+        (void)world_put(world, "a", "1");
+    }
+    uint32_t before = world_hash(world, 4);
+    assert_int_equal(world_compact(world, 4), ETCD_OK);
+    assert_int_equal(world_compact(world, 5), ETCD_OK); /* before the first is removed */
+    while (kv_step(world->kv, (struct kv_budget){.items = 1})) {
+    }
+    assert_int_equal(kv_kept_hashes(world->kv, kept, 2), 2);
+    assert_int_equal(kept[1].revision, 4);
+    assert_int_equal(kept[1].compact_revision, 0);
+    assert_int_equal(kept[1].hash, before);
+    assert_int_equal(kept[0].revision, 5);
+    assert_int_equal(kept[0].compact_revision, 4);
+    buf_clear(&world->request);
+    pb_put_u64(&world->request, 1, 4);
+    struct kv_result result = {0};
+    assert_int_equal(kv_kept_hash(world->kv, buf_bytes(&world->request), &result), KV_KEPT_HERE);
+    assert_true(buf_size(&result.reply) > 0);
+    kv_result_deinit(&result);
+}
+
 static void test_the_hash_does_not_depend_on_physical_progress(void **state)
 {
     struct kv_world *world = *state;
@@ -961,6 +987,7 @@ int main(void)
         TEST(test_a_restart_after_a_compacted_deletion_keeps_the_revision),
         TEST(test_a_restart_in_the_middle_of_a_compaction_finishes_it),
         TEST(test_a_physical_compaction_says_when_to_answer),
+        TEST(test_a_compaction_keeps_the_hash_of_what_it_removes),
         TEST(test_the_hash_does_not_depend_on_physical_progress),
         TEST(test_a_flipped_bit_on_disk_stops_the_member_instead_of_answering),
     };

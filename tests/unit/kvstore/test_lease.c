@@ -291,11 +291,11 @@ static void test_time_to_live_shows_keys_in_order_and_minus_one_for_unknown_leas
     world_number_request(world, 1, 5);
     pb_put_u64(&world->request, 2, 1);
     kv_result_clear(&world->result);
-    kv_lease_time_to_live(world->kv, buf_bytes(&world->request), 0, &world->result);
+    kv_lease_remaining(world->kv, buf_bytes(&world->request), 0, &world->result);
     assert_int_equal(world->result.status, ETCD_NOT_LEADER);
     promote(kv_lessor(world->kv), 0, 0);
     kv_result_clear(&world->result);
-    kv_lease_time_to_live(world->kv, buf_bytes(&world->request), 20000, &world->result);
+    kv_lease_remaining(world->kv, buf_bytes(&world->request), 20000, &world->result);
     struct bytes reply = buf_bytes(&world->result.reply);
     Etcdserverpb__LeaseTimeToLiveResponse *response =
         etcdserverpb__lease_time_to_live_response__unpack(NULL, reply.size, reply.data);
@@ -307,7 +307,7 @@ static void test_time_to_live_shows_keys_in_order_and_minus_one_for_unknown_leas
     world_free_message(response);
     world_number_request(world, 1, 6);
     kv_result_clear(&world->result);
-    kv_lease_time_to_live(world->kv, buf_bytes(&world->request), 0, &world->result);
+    kv_lease_remaining(world->kv, buf_bytes(&world->request), 0, &world->result);
     reply = buf_bytes(&world->result.reply);
     response = etcdserverpb__lease_time_to_live_response__unpack(NULL, reply.size, reply.data);
     assert_int_equal(response->ttl, -1);
