@@ -66,13 +66,27 @@ struct http_exchange *http_exchange_open(struct http_exchange_pool *pool,
     x->peer = options->peer;
     x->ops = ops;
     x->session = session;
+    x->pool = pool;
     list_push_back(&pool->open, &x->link);
     pool->open_count++;
     return x;
 }
 
+/* Its part in the connection's sum, brought up to date. */
+static void count_output(struct http_exchange *x)
+{
+    if (x->pool != NULL) {
+        x->pool->queued_bytes += x->out.size;
+        x->pool->queued_bytes -= x->counted_bytes;
+        x->counted_bytes = x->out.size;
+    }
+}
+
 void http_exchange_close(struct http_exchange_pool *pool, struct http_exchange *x, int reason)
 {
+    pool->queued_bytes -= x->counted_bytes;
+    x->counted_bytes = 0;
+    x->pool = NULL;
     x->session = NULL;
     list_remove(&x->link);
     list_remove(&x->linger);
@@ -144,6 +158,7 @@ void http_exchange_receive_end(struct http_exchange *x)
 
 void http_exchange_taken(struct http_exchange *x)
 {
+    count_output(x);
     if (x->was_blocked && x->out.size < HTTP_QUEUE_HIGH_BYTES / 2) {
         x->was_blocked = false;
         if (x->handler != NULL && x->handler->on_writable != NULL) {
@@ -221,6 +236,7 @@ void http_exchange_respond_alone(struct http_exchange *x, unsigned status,
 
 void http_exchange_note_output(struct http_exchange *x)
 {
+    count_output(x);
     if (x->out.size >= HTTP_QUEUE_HIGH_BYTES) {
         x->was_blocked = true;
     }
@@ -303,6 +319,11 @@ void http_exchange_consume(struct http_exchange *x, size_t size)
 size_t http_exchange_queued_bytes(const struct http_exchange *x)
 {
     return x->out.size;
+}
+
+size_t http_exchange_connection_queued_bytes(const struct http_exchange *x)
+{
+    return x->pool == NULL ? 0 : x->pool->queued_bytes;
 }
 
 int http_exchange_hijack(struct http_exchange *x, const struct http_header *headers, size_t count)

@@ -81,6 +81,8 @@ struct http_exchange {
     uint32_t reference_count;
     int32_t stream_id;
     struct chain out;
+    struct http_exchange_pool *pool; /* NULL once closed */
+    size_t counted_bytes;            /* of out, in the pool's sum */
     struct http_headers out_trailers;
     uint64_t body_bytes;              /* incoming, so far */
     struct http2_validator validator; /* HTTP/2 server */
@@ -118,6 +120,8 @@ void http_exchange_reset(struct http_exchange *x, enum http_reset code);
 void http_exchange_consume(struct http_exchange *x, size_t size);
 /* Bytes queued that the connection has not taken over. */
 size_t http_exchange_queued_bytes(const struct http_exchange *x);
+/* The same for all exchanges of its connection; 0 once closed. */
+size_t http_exchange_connection_queued_bytes(const struct http_exchange *x);
 bool http_exchange_is_open(const struct http_exchange *x);
 /* HTTP/1.1 server: answer 101 with these fields; from now on bytes are raw both ways, on_end comes
  * at the end of the peer's stream, http_exchange_finish closes ours. ERR_UNSUPPORTED on HTTP/2 or

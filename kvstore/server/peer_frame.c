@@ -37,7 +37,7 @@ int peer_frame_next(struct bytes *input, enum peer_frame *ret_kind, struct bytes
     size_t size =
         (size_t)data[0] | (size_t)data[1] << 8 | (size_t)data[2] << 16 | (size_t)data[3] << 24;
     if (size > input->size - FRAME_HEAD_BYTES || data[4] < PEER_FRAME_HELLO ||
-        data[4] > PEER_FRAME_NODE) {
+        data[4] > PEER_FRAME_PONG) {
         return ERR_MALFORMED;
     }
     *ret_kind = (enum peer_frame)data[4];

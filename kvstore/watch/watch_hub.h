@@ -25,6 +25,7 @@ enum {
     WATCH_STREAM_BYTES_MAX = 1 << 20,       /* events queued for one stream, about */
     WATCH_HUB_BYTES_MAX = 64 << 20,         /* events queued for all streams, about */
     WATCH_STREAM_CONTROLS_MAX = 16384,      /* created/canceled answers queued for one stream */
+    WATCH_CHANGES_AT_ONCE_MAX = 1000,       /* a larger revision reaches watchers in slices */
     WATCH_FRAGMENT_BYTES_DEFAULT = 2 << 20, /* a response of at least this size is fragmented */
 };
 

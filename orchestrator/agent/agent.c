@@ -16,6 +16,7 @@
 #include "orchestrator/agent/agent_options.h"
 #include "orchestrator/agent/node.h"
 #include "orchestrator/agent/pods.h"
+#include "orchestrator/agent/server.h"
 #include "orchestrator/agent/volume_disk.h"
 #include "orchestrator/objects/tree.h"
 
@@ -33,6 +34,7 @@ struct agent {
     struct events events;
     struct pods *pods;
     struct node *node;
+    struct server *server;
     struct timer network_timer;
     char *range;
     char *store;
@@ -123,7 +125,7 @@ static char *program_folder(void)
     return mem_strdup(path);
 }
 
-static void open_pods(struct agent *agent)
+static int open_pods(struct agent *agent, struct err *err)
 {
     const struct agent_options *options = &agent->options;
     int64_t cpu_milli = options->cpu_milli > 0 ? options->cpu_milli : node_machine_cpu_milli();
@@ -146,6 +148,19 @@ static void open_pods(struct agent *agent)
         .memory_bytes = memory,
     };
     agent->pods = pods_new(&pods_options);
+    const struct server_options server_options = {
+        .wire = agent->wire,
+        .api = agent->api,
+        .pods = agent->pods,
+        .node_name = options->node_name,
+        .host = options->node_ip,
+        .port = options->port,
+        .data_dir = options->data_dir,
+    };
+    agent->server = server_new(&server_options, err);
+    if (agent->server == NULL) {
+        return err->code;
+    }
     const struct node_options node_options = {
         .wire = agent->wire,
         .api = agent->api,
@@ -155,7 +170,7 @@ static void open_pods(struct agent *agent)
         .pod_cidr = options->pod_cidr,
         .labels = options->node_labels,
         .data_dir = options->data_dir,
-        .port = options->port,
+        .port = server_port(agent->server),
         .cpu_milli = cpu_milli,
         .memory_bytes = memory,
         .pods_max = options->pods_max,
@@ -164,6 +179,7 @@ static void open_pods(struct agent *agent)
     };
     agent->node = node_new(&node_options);
     pods_start(agent->pods);
+    return 0;
 }
 
 static int start(struct agent *agent, struct err *err)
@@ -171,8 +187,7 @@ static int start(struct agent *agent, struct err *err)
     CLEANUP(free) char *bin = program_folder();
     int status = open_directories(agent, err);
     if (status == 0) {
-        status = kubeconfig_read(&agent->kubeconfig, agent->options.kubeconfig,
-                                 agent->options.data_dir, err);
+        status = kubeconfig_read(&agent->kubeconfig, agent->options.kubeconfig, err);
     }
     if (status != 0) {
         return status;
@@ -184,8 +199,7 @@ static int start(struct agent *agent, struct err *err)
     agent->programs = programs_new(&agent->loop, bin, agent->store, agent->run);
     agent->events = (struct events){.api = agent->api, .node_name = agent->options.node_name};
     timer_init(&agent->network_timer, on_network_timer);
-    open_pods(agent);
-    return 0;
+    return open_pods(agent, err);
 }
 
 static void on_signal(uv_signal_t *handle, int number)

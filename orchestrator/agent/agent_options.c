@@ -26,7 +26,7 @@ const char agent_help[] =
     "  --cluster-dns ADDRESS    name server of pods (default: the node's)\n"
     "  --cluster-domain NAME    (default: cluster.local)\n"
     "  --node-labels LIST       a=b,c=d\n"
-    "  --port N                 of logs, exec, stats for the API server (default: 10250; 0: none)\n"
+    "  --port N                 of logs, exec, stats for the API server (default: 10250; 0: any)\n"
     "  --cpu N --memory N       what the node offers (default: all of the machine)\n"
     "  --max-pods N             (default: 110)\n";
 

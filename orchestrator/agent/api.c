@@ -226,7 +226,7 @@ static void on_established(void *context, struct connection *connection)
     api->retry_ms = RETRY_MS_MIN;
     if (api->is_lost) {
         api->is_lost = false;
-        log_info("connected to the API server", LOG_TEXT("server", api->config->server));
+        log_info("connected to the API server", LOG_TEXT("server", api->authority));
     }
     struct list waiting;
     list_init(&waiting);
@@ -244,7 +244,7 @@ static void on_end(void *context, int code, const char *reason)
     api->connection = NULL;
     if (!api->is_lost) {
         api->is_lost = true;
-        log_warn("no connection to the API server", LOG_TEXT("server", api->config->server),
+        log_warn("no connection to the API server", LOG_TEXT("server", api->authority),
                  LOG_TEXT("reason", code == 0 ? "closed by the server" : reason));
     }
     list_foreach_safe (item, &api->waiting) {

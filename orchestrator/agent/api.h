@@ -9,7 +9,7 @@
 #include <jansson.h>
 
 #include "base/bytes.h"
-#include "orchestrator/agent/kubeconfig.h"
+#include "orchestrator/remote/kubeconfig.h"
 #include "proto/tls.h"
 #include "proto/wire_loop.h"
 

@@ -17,7 +17,8 @@ struct apiserver_options {
     /* Key that signs and checks the tokens of service accounts; at least 32 bytes. */
     struct bytes token_key;
     /* Serve a request that the API server itself cannot: logs, exec, attach, port-forward of a pod,
-     * and metrics. Returns false when nobody can. May be NULL. */
+     * and metrics. Returns false when nobody can; then nothing happened.
+     * Otherwise it took over the exchange (handler and data). May be NULL. */
     bool (*forward)(void *context, struct http_exchange *x, const struct request *request,
                     const json_t *query, const json_t *object);
     void *forward_context;

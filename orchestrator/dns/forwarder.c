@@ -194,8 +194,8 @@ static void try_next(struct forward *forward)
         end_forward(forward, bytes_make(NULL, 0));
         return;
     }
-    const struct sockaddr *upstream =
-        (const struct sockaddr *)&forwarder->upstreams[forward->tries++ % forwarder->upstream_count];
+    const struct sockaddr *upstream = (const struct sockaddr *)&forwarder
+                                          ->upstreams[forward->tries++ % forwarder->upstream_count];
     struct attempt *attempt = mem_zalloc(sizeof(*attempt));
     attempt->forward = forward;
     attempt->handles_open = 2;
@@ -212,7 +212,8 @@ static void try_next(struct forward *forward)
     int status = forward->by_tcp ? uv_tcp_connect(&attempt->connecting, &attempt->socket.tcp,
                                                   upstream, on_connected)
                                  : begin_udp(attempt, upstream, buf_bytes(&forward->question));
-    /* What fails at once is tried again by the timer, so that no completion runs inside the call. */
+    /* What fails at once is tried again by the timer, so that no completion runs inside the call.
+     */
     (void)uv_timer_start(&attempt->timer, on_late, status < 0 ? 1 : FORWARD_TRY_MS, 0);
 }
 

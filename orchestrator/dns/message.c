@@ -191,10 +191,8 @@ int dns_query_parse(struct bytes message, struct dns_query *query)
     }
     query->type = get_u16(message, offset);
     query->class = get_u16(message, offset + 2);
-    query->question =
-        bytes_make(message.data + DNS_HEADER_SIZE, offset + 4 - DNS_HEADER_SIZE);
-    unsigned records =
-        (unsigned)get_u16(message, 6) + get_u16(message, 8) + get_u16(message, 10);
+    query->question = bytes_make(message.data + DNS_HEADER_SIZE, offset + 4 - DNS_HEADER_SIZE);
+    unsigned records = (unsigned)get_u16(message, 6) + get_u16(message, 8) + get_u16(message, 10);
     int result = read_edns(message, offset + 4, records, query);
     return result != 0 ? result : query->class == CLASS_IN ? 0 : DNS_REFUSED;
 }
@@ -304,8 +302,7 @@ static int copy_record(struct dns_writer *writer, struct bytes message, size_t *
         return ERR_MALFORMED;
     }
     uint16_t type = get_u16(message, *offset);
-    uint32_t ttl_s =
-        (uint32_t)get_u16(message, *offset + 4) << 16 | get_u16(message, *offset + 6);
+    uint32_t ttl_s = (uint32_t)get_u16(message, *offset + 4) << 16 | get_u16(message, *offset + 6);
     size_t size = get_u16(message, *offset + 8);
     size_t data_at = *offset + 10;
     *offset = data_at + size;

@@ -44,9 +44,9 @@ enum dns_code {
 struct dns_query {
     uint16_t id;
     bool wants_recursion;
-    char name[DNS_NAME_TEXT_SIZE]; /* lower case, labels with dots between, none at the end; bytes that
-                                      no host name has are \ddd */
-    struct bytes question; /* as it came: borrowed from the message */
+    char name[DNS_NAME_TEXT_SIZE]; /* lower case, labels with dots between, none at the end; bytes
+                                      that no host name has are \ddd */
+    struct bytes question;         /* as it came: borrowed from the message */
     uint16_t type;
     uint16_t class;
     bool has_edns;
@@ -57,7 +57,8 @@ struct dns_query {
  * ERR_MALFORMED for what deserves no answer: too short, or itself an answer. */
 int dns_query_parse(struct bytes message, struct dns_query *query);
 
-/* The name at *offset, which moves behind it; pointers are followed (only backwards). ERR_MALFORMED.
+/* The name at *offset, which moves behind it; pointers are followed (only backwards).
+ * ERR_MALFORMED.
  */
 int dns_name_read(struct bytes message, size_t *offset, char text[DNS_NAME_TEXT_SIZE]);
 /* The wire form of a text name, appended; false (and nothing appended) when it is no name. */

@@ -13,8 +13,8 @@ struct registration {
     const char *cluster_dns;
 };
 
-/* Something to apply (server side): *ret_path is where, freed by the caller. NULL when the cache has
- * all of it. */
+/* Something to apply (server side): *ret_path is where, freed by the caller. NULL when the cache
+ * has all of it. */
 json_t *registration_next(const struct registration *registration, const struct cache *cache,
                           char **ret_path);
 

@@ -79,7 +79,7 @@ static void on_forwarded(void *context, struct bytes answer)
     struct dns_query query;
     struct buf reply = BUF_INIT;
     (void)dns_query_parse(buf_bytes(&asked->message), &query);
-    size_t limit = asked->connection != NULL          ? DNS_TCP_SIZE_MAX
+    size_t limit = asked->connection != NULL           ? DNS_TCP_SIZE_MAX
                    : query.udp_size < DNS_UDP_SIZE_MAX ? query.udp_size
                                                        : DNS_UDP_SIZE_MAX;
     if (*asked->target != '\0') {
@@ -118,10 +118,9 @@ static bool pass_on(struct dns_server *server, struct bytes message, const char 
     }
     (void)snprintf(asked->target, sizeof(asked->target), "%s", target);
     buf_append_bytes(&asked->message, message);
-    bool is_asked =
-        (*target == '\0' || dns_write_query(&own, query->id, target, query->type)) &&
-        forwarder_ask(server->forwarder, *target == '\0' ? message : buf_bytes(&own),
-                      connection != NULL, on_forwarded, asked);
+    bool is_asked = (*target == '\0' || dns_write_query(&own, query->id, target, query->type)) &&
+                    forwarder_ask(server->forwarder, *target == '\0' ? message : buf_bytes(&own),
+                                  connection != NULL, on_forwarded, asked);
     buf_deinit(&own);
     if (is_asked && connection != NULL) {
         connection->references++;
@@ -147,7 +146,7 @@ static void answer(struct dns_server *server, struct bytes message, const struct
         dns_write_refusal(reply, &query, problem > 0 ? (enum dns_code)problem : DNS_SERVFAIL);
         return;
     }
-    size_t limit = connection != NULL                 ? DNS_TCP_SIZE_MAX
+    size_t limit = connection != NULL                  ? DNS_TCP_SIZE_MAX
                    : query.udp_size < DNS_UDP_SIZE_MAX ? query.udp_size
                                                        : DNS_UDP_SIZE_MAX;
     enum zone_verdict verdict = zone_answer(server->zone, &query, limit, reply, target);
@@ -158,9 +157,8 @@ static void answer(struct dns_server *server, struct bytes message, const struct
         if (verdict == ZONE_CHASE) {
             zone_finish_chase(&query, target, bytes_make(NULL, 0), limit, reply);
         } else {
-            dns_write_refusal(
-                reply, &query,
-                server->forwarder->upstream_count == 0 ? DNS_REFUSED : DNS_SERVFAIL);
+            dns_write_refusal(reply, &query,
+                              server->forwarder->upstream_count == 0 ? DNS_REFUSED : DNS_SERVFAIL);
         }
     }
 }
@@ -295,8 +293,7 @@ static int parse_address(const char *text, struct sockaddr_in *address, struct e
     unsigned port = 53;
     char rest = '\0';
     int found = sscanf(text, "%63[^:]:%5u%c", host, &port, &rest);
-    if (found < 1 || found > 2 || port > UINT16_MAX ||
-        uv_ip4_addr(host, (int)port, address) != 0) {
+    if (found < 1 || found > 2 || port > UINT16_MAX || uv_ip4_addr(host, (int)port, address) != 0) {
         return err_set(err, ERR_INVALID, "--listen: '%s' is no address such as 192.0.2.1:53", text);
     }
     return 0;
@@ -317,16 +314,14 @@ int dns_server_open(struct dns_server *server, uv_loop_t *loop, const char *text
     server->tcp.data = server;
     const struct sockaddr *where = (const struct sockaddr *)&address;
     status = uv_udp_bind(&server->udp, where, UV_UDP_REUSEADDR);
-    status = status != 0 ? status
-                         : uv_udp_recv_start(&server->udp, on_datagram_alloc, on_datagram);
+    status = status != 0 ? status : uv_udp_recv_start(&server->udp, on_datagram_alloc, on_datagram);
     if (status != 0) {
         return err_set(err, ERR_IO, "listen on %s by UDP: %s", text, uv_strerror(status));
     }
     status = uv_tcp_bind(&server->tcp, where, 0);
     status = status != 0 ? status : uv_listen((uv_stream_t *)&server->tcp, 128, on_connection);
-    return status == 0
-               ? 0
-               : err_set(err, ERR_IO, "listen on %s by TCP: %s", text, uv_strerror(status));
+    return status == 0 ? 0
+                       : err_set(err, ERR_IO, "listen on %s by TCP: %s", text, uv_strerror(status));
 }
 
 void dns_server_close(struct dns_server *server)

@@ -10,7 +10,8 @@ enum { PLACE_LABELS_MAX = 6 }; /* one more than any name of ours has */
 
 /* A name of ours, taken apart: [hostname or _port._proto .] service . namespace . svc */
 struct place {
-    char *labels[PLACE_LABELS_MAX]; /* from the right, without the domain: labels[0] is "svc" or "pod" */
+    char *labels[PLACE_LABELS_MAX]; /* from the right, without the domain: labels[0] is "svc" or
+                                       "pod" */
     size_t count;
     char text[DNS_NAME_TEXT_SIZE];
 };
@@ -67,8 +68,8 @@ static void add_authority(struct answer *answer, enum dns_section section)
     CLEANUP(free) char *server = mem_printf("ns.dns.%s", domain);
     CLEANUP(free) char *contact = mem_printf("hostmaster.%s", domain);
     CLEANUP(buf) struct buf data = BUF_INIT;
-    static const uint8_t numbers[20] = {0, 0, 0, 1,    0, 0, 0x1c, 0x20, 0, 0,
-                                        7, 8, 0, 1, 0x51, 0x80, 0, 0, 0, ZONE_TTL_S};
+    static const uint8_t numbers[20] = {0, 0, 0, 1, 0,    0,    0x1c, 0x20, 0, 0,
+                                        7, 8, 0, 1, 0x51, 0x80, 0,    0,    0, ZONE_TTL_S};
     if (dns_name_write(&data, server) && dns_name_write(&data, contact)) {
         buf_append(&data, numbers, sizeof(numbers));
         dns_writer_add(answer->writer, section, domain, DNS_SOA, ZONE_TTL_S, buf_bytes(&data));
@@ -105,8 +106,8 @@ static bool split(const struct zone *zone, const char *name, struct place *place
 struct endpoint_visit {
     struct answer *answer;
     const json_t *service;
-    const char *label;      /* only the endpoint of this name; NULL: all */
-    const char *port_name;  /* of SRV; NULL: all that have a name */
+    const char *label;     /* only the endpoint of this name; NULL: all */
+    const char *port_name; /* of SRV; NULL: all that have a name */
     const char *protocol;
     json_t *seen; /* addresses, so that each is told once */
 };
@@ -162,8 +163,8 @@ static void add_endpoint_server(void *context, const json_t *slice, const char *
     }
 }
 
-static void add_service_servers(struct answer *answer, const json_t *service,
-                                const char *port_name, const char *protocol)
+static void add_service_servers(struct answer *answer, const json_t *service, const char *port_name,
+                                const char *protocol)
 {
     CLEANUP(json) json_t *seen = json_object();
     struct endpoint_visit visit = {.answer = answer,
@@ -175,7 +176,8 @@ static void add_service_servers(struct answer *answer, const json_t *service,
         zone_visit_endpoints(answer->zone, service, add_endpoint_server, &visit);
         const char *target = NULL;
         json_t *address = NULL;
-        json_object_foreach (seen, target, address) {
+        json_object_foreach(seen, target, address)
+        {
             if (json_is_string(address)) {
                 add_address(answer, DNS_ADDITIONAL, target, json_string_value(address));
             }
@@ -317,8 +319,7 @@ static bool is_in_ranges(const struct zone *zone, uint32_t address)
 {
     for (size_t i = 0; i < 2; i++) {
         uint8_t bits = zone->settings.ranges[i].bits;
-        if (bits > 0 &&
-            (address & (UINT32_MAX << (32 - bits))) == zone->settings.ranges[i].first) {
+        if (bits > 0 && (address & (UINT32_MAX << (32 - bits))) == zone->settings.ranges[i].first) {
             return true;
         }
     }
@@ -396,8 +397,8 @@ enum zone_verdict zone_answer(const struct zone *zone, const struct dns_query *q
         if (writer.counts[DNS_ANSWER] == 0 && !writer.is_truncated) {
             add_authority(&answer, DNS_AUTHORITY);
         }
-        buf_append_bytes(reply, dns_writer_finish(
-                                    &writer, answer.exists ? DNS_NOERROR : DNS_NXDOMAIN, true));
+        buf_append_bytes(
+            reply, dns_writer_finish(&writer, answer.exists ? DNS_NOERROR : DNS_NXDOMAIN, true));
     }
     dns_writer_deinit(&writer);
     return verdict;

@@ -14,6 +14,7 @@
 #include "base/service_notify.h"
 #include "orchestrator/agent/agent.h"
 #include "orchestrator/apiserver/discovery.h"
+#include "orchestrator/apiserver/forward.h"
 #include "orchestrator/apiserver/server.h"
 #include "orchestrator/controllers/runtime.h"
 #include "orchestrator/dns/dns_main.h"
@@ -27,7 +28,7 @@
 #include "orchestrator/scheduler/loop.h"
 #include "proto/service_watchdog.h"
 
-enum { EXIT_USAGE = 2, TOKEN_KEY_SIZE_MAX = 4096, GRACE_MS = 2000, NODE_GRACE_MS = 40 * 1000 };
+enum { EXIT_USAGE = 2, TOKEN_KEY_SIZE_MAX = 4096, GRACE_MS = 2000 };
 
 struct orchd {
     struct orchd_options options;
@@ -47,6 +48,7 @@ struct orchd {
     char identity[160];
     char *root_ca; /* PEM; "" for none */
     struct apiserver *server;
+    struct forwarder forwarder;
     struct advertise *advertise;
     struct apiserver_entry secure_entry;
     struct apiserver_entry trusted_entry;
@@ -199,11 +201,14 @@ static void view_store(void *context, void (*done)(void *call, json_t *take_view
 static int open_server(struct orchd *orchd, struct err *err)
 {
     const struct orchd_options *options = &orchd->options;
+    orchd->forwarder = (struct forwarder){.wire = orchd->wire, .registry = orchd->registry};
     const struct apiserver_options server_options = {
         .wire = orchd->wire,
         .registry = orchd->registry,
         .seed = random_seed(),
         .token_file = options->token_file,
+        .forward = forward_pod,
+        .forward_context = &orchd->forwarder,
         .view_store = view_store,
         .view_store_context = orchd,
         .token_key = bytes_make(orchd->token_key, orchd->token_key_size),
@@ -313,7 +318,7 @@ static int open_controllers(struct orchd *orchd, struct err *err)
                      .service_ip_first = orchd->settings.service_ip_first,
                      .pod_cidr_first = base,
                      .pod_cidr_count = 1U << (24 - bits),
-                     .node_grace_ms = NODE_GRACE_MS},
+                     .node_grace_ms = orchd->options.node_grace_ms},
         .seed = random_seed(),
         .on_failure = reconcile_failed,
     };

@@ -36,6 +36,7 @@ struct orchd_options {
     const char *service_cidr;   /* "10.96.0.0/16" */
     const char *cluster_cidr;   /* pods: "10.244.0.0/16" */
     const char *kubeconfig;     /* to be written at the start; NULL: none */
+    int64_t node_grace_ms;      /* a node that says nothing for so long is unknown */
     const char *identity;       /* of leader leases; NULL: made up */
     bool wants_help;
     bool wants_version;

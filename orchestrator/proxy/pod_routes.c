@@ -46,12 +46,9 @@ static struct nl_addr *make_address(uint32_t address, uint8_t bits)
 /* 02 and 43 (of ours, and for no one else), then the node's address. */
 static struct nl_addr *make_hardware_address(uint32_t node)
 {
-    const uint8_t bytes[6] = {0x02,
-                              0x43,
-                              (uint8_t)(node >> 24),
-                              (uint8_t)(node >> 16),
-                              (uint8_t)(node >> 8),
-                              (uint8_t)node};
+    const uint8_t bytes[6] = {
+        0x02,         0x43, (uint8_t)(node >> 24), (uint8_t)(node >> 16), (uint8_t)(node >> 8),
+        (uint8_t)node};
     return nl_addr_build(AF_LLC, bytes, sizeof(bytes));
 }
 

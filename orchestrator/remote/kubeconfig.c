@@ -158,8 +158,8 @@ static int read_document(struct kubeconfig *config, const char *path, const json
                                  &config->ca_file, err);
     }
     if (result == 0) {
-        result =
-            read_file_field(config, 1, path, user, "client-certificate", &config->certificate_file, err);
+        result = read_file_field(config, 1, path, user, "client-certificate",
+                                 &config->certificate_file, err);
     }
     if (result == 0) {
         result = read_file_field(config, 2, path, user, "client-key", &config->key_file, err);
@@ -190,7 +190,7 @@ int kubeconfig_read(struct kubeconfig *config, const char *path, struct err *err
 
 void kubeconfig_deinit(struct kubeconfig *config)
 {
-    char *texts[] = {config->host,    config->namespace, config->token,
+    char *texts[] = {config->host,    config->namespace,        config->token,
                      config->ca_file, config->certificate_file, config->key_file};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         mem_free(texts[i]);

@@ -147,8 +147,7 @@ struct remote *remote_new(const struct remote_options *options, struct err *err)
     }
     bool is_ip6 = strchr(config->host, ':') != NULL;
     remote->authority = mem_printf(is_ip6 ? "[%s]:%u" : "%s:%u", config->host, config->port);
-    remote->authorization =
-        config->token == NULL ? NULL : mem_printf("Bearer %s", config->token);
+    remote->authorization = config->token == NULL ? NULL : mem_printf("Bearer %s", config->token);
     dial(remote);
     return remote;
 }

@@ -14,7 +14,8 @@ static const char *const objects[][2] = {
     {"services", "{\"metadata\":{\"namespace\":\"s\",\"name\":\"o\"},\"spec\":{\"type\":"
                  "\"ExternalName\",\"externalName\":\"x.org\"}}"},
     {"endpointslices",
-     "{\"metadata\":{\"namespace\":\"s\",\"name\":\"d1\",\"labels\":{\"kubernetes.io/service-name\":"
+     "{\"metadata\":{\"namespace\":\"s\",\"name\":\"d1\",\"labels\":{\"kubernetes.io/"
+     "service-name\":"
      "\"d\"}},\"addressType\":\"IPv4\",\"ports\":[{\"name\":\"h\",\"port\":80}],\"endpoints\":[{"
      "\"addresses\":[\"10.244.0.5\"],\"hostname\":\"d-0\"},{\"addresses\":[\"10.244.1.5\"]}]}"},
 };
@@ -30,8 +31,8 @@ static void fill(struct cache *cache)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct zone_settings settings = {
-        .domain = "cluster.local", .ranges = {{0x0af40000, 16}, {0x0a600000, 16}}};
+    static const struct zone_settings settings = {.domain = "cluster.local",
+                                                  .ranges = {{0x0af40000, 16}, {0x0a600000, 16}}};
     struct cache *cache = cache_new(1);
     struct zone zone;
     struct dns_query query;

@@ -40,7 +40,13 @@ enum etcd_error world_apply(struct kv_world *world, enum kv_op op)
     kv_entry_encode(&entry, &header, op, buf_bytes(&world->request));
     world->index += 1;
     kv_result_clear(&world->result);
-    kv_apply(world->kv, (struct kv_position){world->index, 1}, buf_bytes(&entry), &world->result);
+    world->slice_count = 1;
+    bool is_done = kv_apply_start(world->kv, (struct kv_position){world->index, 1},
+                                  buf_bytes(&entry), &world->result);
+    for (; !is_done; world->slice_count++) {
+        uint32_t items = world->slice == 0 ? UINT32_MAX : world->slice;
+        is_done = kv_apply_step(world->kv, &items);
+    }
     buf_deinit(&entry);
     assert_int_equal(kv_failure(world->kv, NULL), 0);
     return world->result.status;

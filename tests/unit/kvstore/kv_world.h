@@ -27,6 +27,8 @@ struct kv_world {
     uint64_t index;
     struct kv_result result; /* of the last call */
     struct buf request;      /* scratch for builders */
+    uint32_t slice;          /* items that world_apply takes at a time; 0: no limit */
+    uint32_t slice_count;    /* slices of the last world_apply */
 };
 
 /* What the next world_new() puts the store on; NULL: a new memory backend. The world owns it. */

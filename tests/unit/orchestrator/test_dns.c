@@ -19,13 +19,13 @@ static void put(struct world *world, const char *storage, const char *text)
 #define SLICE(name, service, endpoints)                                                            \
     "{'metadata':{'namespace':'shop','name':'" name                                                \
     "','labels':{'kubernetes.io/service-name':'" service                                           \
-    "'}},'addressType':'IPv4','ports':[{'name':'sql','port':5432,'protocol':'TCP'}],'endpoints':[" \
-    endpoints "]}"
+    "'}},'addressType':'IPv4','ports':[{'name':'sql','port':5432,'protocol':'TCP'}],'endpoints':"  \
+    "[" endpoints "]}"
 
 static int setup(void **state)
 {
-    static const struct zone_settings settings = {
-        .domain = "cluster.local", .ranges = {{0x0af40000, 16}, {0x0a600000, 16}}};
+    static const struct zone_settings settings = {.domain = "cluster.local",
+                                                  .ranges = {{0x0af40000, 16}, {0x0a600000, 16}}};
     struct world *world = mem_zalloc(sizeof(*world));
     world->cache = cache_new(1);
     put(world, "services",
@@ -112,8 +112,9 @@ static void test_a_service_has_its_address(void **state)
     assert_int_equal(result.answers, 1);
     assert_true(reply_has(&result, "\x00\x01\x00\x01\x00\x00\x00\x05\x00\x04\x0a\x60\x00\x07", 14));
     /* the question comes back as it was asked */
-    assert_true(reply_has(&result, "\x03WEB\x04shop\x03svc\x07"
-                                   "Cluster\x05local\x00",
+    assert_true(reply_has(&result,
+                          "\x03WEB\x04shop\x03svc\x07"
+                          "Cluster\x05local\x00",
                           28));
     buf_deinit(&result.reply);
     expect(*state, "web.shop.svc.cluster.local", DNS_AAAA, DNS_NOERROR, 0);
@@ -164,9 +165,10 @@ static void test_addresses_have_names(void **state)
     assert_true(reply_has(&result, "\x03web\x04shop\x03svc", 13));
     buf_deinit(&result.reply);
     ask_limited(*state, "5.0.244.10.in-addr.arpa", DNS_PTR, 512, &result);
-    assert_true(reply_has(&result, "\x04"
-                                   "db-0\x02"
-                                   "db\x04shop",
+    assert_true(reply_has(&result,
+                          "\x04"
+                          "db-0\x02"
+                          "db\x04shop",
                           13));
     buf_deinit(&result.reply);
     expect(*state, "9.9.96.10.in-addr.arpa", DNS_PTR, DNS_NXDOMAIN, 0); /* ours, and nobody's */
@@ -211,9 +213,10 @@ static void test_a_chased_answer_stands_by_itself(void **state)
                       &reply);
     struct result result = {.reply = reply};
     assert_int_equal(reply.data[7], 3);
-    assert_true(reply_has(&result, "\x01"
-                                   "a\x07"
-                                   "example\x03org\x00\x00\x01\x00\x01",
+    assert_true(reply_has(&result,
+                          "\x01"
+                          "a\x07"
+                          "example\x03org\x00\x00\x01\x00\x01",
                           19));
     buf_clear(&reply);
     zone_finish_chase(&query, "example.org", bytes_make(NULL, 0), 512, &reply);
@@ -316,11 +319,10 @@ static void test_the_node_registers_itself_step_by_step(void **state)
         char *path = NULL;
         json_t *object = registration_next(&registration, world->cache, &path);
         assert_non_null(object);
-        assert_non_null(strstr(path, step == 0 ? "/services/kube-dns?"
-                                               : "/endpointslices/kube-dns-n1?"));
-        cache_put(world->cache, step == 0 ? "services" : "endpointslices",
-                  object_namespace(object), object_name(object), object,
-                  cache_revision(world->cache) + 1);
+        assert_non_null(
+            strstr(path, step == 0 ? "/services/kube-dns?" : "/endpointslices/kube-dns-n1?"));
+        cache_put(world->cache, step == 0 ? "services" : "endpointslices", object_namespace(object),
+                  object_name(object), object, cache_revision(world->cache) + 1);
         mem_free(path);
     }
     char *path = NULL;
