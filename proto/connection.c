@@ -102,7 +102,7 @@ static int sniff(struct connection *connection, struct bytes input, struct err *
     buf_append_bytes(&connection->sniffed, input);
     struct bytes seen = buf_bytes(&connection->sniffed);
     size_t compared = seen.size < preface_size ? seen.size : preface_size;
-    bool may_be_http2 = memcmp(seen.data, http2_preface, compared) == 0;
+    bool may_be_http2 = compared == 0 || memcmp(seen.data, http2_preface, compared) == 0;
     if (may_be_http2 && seen.size < preface_size) {
         return 0;
     }

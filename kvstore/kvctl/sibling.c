@@ -25,17 +25,31 @@
 
 const struct command sibling_commands[] = {
     CONTAINER("run", "Create and start a container", "IMAGE [COMMAND...]"),
+    CONTAINER("create", "Create a container without starting it", "IMAGE [COMMAND...]"),
+    CONTAINER("start", "Start containers that do not run", "NAME..."),
     CONTAINER("ps", "List containers", NULL),
     CONTAINER("exec", "Run a command in a container, or in pod/NAME", "NAME COMMAND..."),
+    CONTAINER("attach", "Attach to a running container's input and output", "NAME"),
     CONTAINER("logs", "Print a container's output, or pod/NAME's", "NAME"),
+    CONTAINER("wait", "Wait for containers to end, print their exit codes", "NAME..."),
     CONTAINER("stop", "Stop containers", "NAME..."),
+    CONTAINER("restart", "Stop containers and start them again", "NAME..."),
     CONTAINER("kill", "Send a signal to containers", "NAME..."),
+    CONTAINER("pause", "Freeze all processes of containers", "NAME..."),
+    CONTAINER("unpause", "Let frozen containers go on", "NAME..."),
     CONTAINER("rm", "Remove containers", "NAME..."),
+    CONTAINER("rename", "Give a container another name", "NAME NEW"),
+    CONTAINER("update", "Change the limits of containers", "NAME..."),
     CONTAINER("inspect", "Print everything about a container or image", "NAME..."),
     CONTAINER("stats", "Show resource use, live", "[NAME...]"),
-    CONTAINER("top", "List a container's processes", "NAME"),
+    CONTAINER("top", "List a container's processes; or what nodes and pods use, live",
+              "NAME|nodes|pods"),
     CONTAINER("port", "List published ports", "NAME"),
     CONTAINER("cp", "Copy files between a container, or pod/NAME, and here", "SOURCE TARGET"),
+    CONTAINER("events", "Print what happens to containers", NULL),
+    CONTAINER("network", "Networks of containers", "create|ls|rm|inspect|prune [NAME...]"),
+    CONTAINER("volume", "Named volumes", "create|ls|rm|inspect|prune [NAME...]"),
+    CONTAINER("system", "Disk use of containers and images; remove what is unused", "df|prune"),
     CONTAINER("compose", "Run the services of a Compose file", "COMMAND"),
     IMAGE("images", "List images", NULL),
     IMAGE("pull", "Get an image from a registry", "IMAGE"),
@@ -47,6 +61,7 @@ const struct command sibling_commands[] = {
     IMAGE("build", "Build an image from a Dockerfile", "PATH"),
     IMAGE("history", "Show the layers of an image", "IMAGE"),
     IMAGE("tag", "Give an image another name", "IMAGE NAME"),
+    IMAGE("image-prune", "Remove images that nothing uses", NULL),
     WORKLOAD("apply", "Create or change objects from manifests", "-f FILE"),
     WORKLOAD("delete", "Delete objects", "KIND/NAME..."),
     WORKLOAD("ls", "List objects", "KIND"),
@@ -61,9 +76,14 @@ const struct command sibling_commands[] = {
     {.path = NULL},
 };
 
-/* KIND/NAME, or KIND/NAME:path for cp; a path begins with a slash or a dot. */
-static bool is_on_cluster(const char *argument)
+/* KIND/NAME, or KIND/NAME:path for cp; a path begins with a slash or a dot. "top nodes" and
+ * "top pods" are the cluster's, too. */
+static bool is_on_cluster(const char *word, const char *argument)
 {
+    if (strcmp(word, "top") == 0 &&
+        (strcmp(argument, "nodes") == 0 || strcmp(argument, "pods") == 0)) {
+        return true;
+    }
     const char *slash = strchr(argument, '/');
     if (slash == NULL || slash == argument || argument[0] == '.' || argument[0] == '-') {
         return false;
@@ -78,16 +98,16 @@ static bool is_on_cluster(const char *argument)
 
 const char *sibling_program(const struct command *command, const char *const *arguments, int count)
 {
-    static const char *const shared[] = {"exec", "logs", "stats", "cp"};
+    static const char *const shared[] = {"exec", "logs", "stats", "cp", "top"};
     if (command->family == FAMILY_WORKLOADS) {
         return "kvctl-workload";
     }
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < sizeof shared / sizeof shared[0]; i++) {
         if (strcmp(command->path, shared[i]) != 0) {
             continue;
         }
         for (int k = 0; k < count && strcmp(arguments[k], "--") != 0; k++) {
-            if (is_on_cluster(arguments[k])) {
+            if (is_on_cluster(command->path, arguments[k])) {
                 return "kvctl-workload";
             }
             if (arguments[k][0] != '-' && strcmp(command->path, "cp") != 0) {

@@ -592,6 +592,11 @@ bool core_is_first_start(const struct core *core)
     return core->is_first_start;
 }
 
+uint64_t core_log_wait_ms(const struct core *core)
+{
+    return wal_thread_oldest_ms(core->wal_thread);
+}
+
 uint64_t core_now(const struct core *core)
 {
     return uv_now(core->options.loop);

@@ -1,3 +1,4 @@
+#include <libgen.h>
 #include <openssl/rand.h>
 
 #include "base/blob.h"
@@ -41,6 +42,17 @@ struct opening {
     bool has_recovered;
 };
 
+/* Inside the data directory, or where --wal-dir says, as long as what is above it exists. */
+static int make_wal_dir(const char *wal_dir, const char *member, struct err *err)
+{
+    if (wal_dir == NULL) {
+        return data_dir_make(member, "wal", err);
+    }
+    CLEANUP(free) char *parent = mem_strdup(wal_dir);
+    CLEANUP(free) char *name = mem_strdup(wal_dir);
+    return data_dir_make(dirname(parent), basename(name), err);
+}
+
 static int make_directories(struct core *core, char **ret_wal, char **ret_store, struct err *err)
 {
     const struct core_options *options = &core->options;
@@ -50,7 +62,7 @@ static int make_directories(struct core *core, char **ret_wal, char **ret_store,
     }
     CLEANUP(free) char *member = mem_printf("%s/member", options->data_dir);
     code = data_dir_make(options->data_dir, "member", err);
-    code = code != 0 ? code : data_dir_make(member, "wal", err);
+    code = code != 0 ? code : make_wal_dir(options->wal_dir, member, err);
     code = code != 0 ? code : data_dir_make(member, "store", err);
     if (code != 0) {
         return code;
@@ -279,6 +291,8 @@ static int open_all(struct opening *opening, int *ret_exit_code, struct err *err
     if (code == 0 && is_empty(opening) && core->options.initial != NULL) {
         code = seed(opening, &installed, err);
     }
+    code = code != 0 ? code
+                     : start_check_identity(core->backend, core->cluster_id, core->member_id, err);
     code = code != 0 ? code : start_node(opening, &installed, &is_log, err);
     code = code != 0 ? code : start_threads(opening, err);
     if (code != 0) {

@@ -149,7 +149,7 @@ static void answer_members(struct grpc_call *call)
 {
     struct peer_service *service = grpc_call_context(call);
     struct kv_result result = {0};
-    kv_member_list(node_kv(core_node(service->core)), &result);
+    kv_list_members(node_kv(core_node(service->core)), &result);
     grpc_call_send(call, buf_bytes(&result.reply));
     grpc_call_finish(call, GRPC_OK, NULL);
     kv_result_deinit(&result);

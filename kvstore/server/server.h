@@ -7,6 +7,7 @@
 #include "kvstore/server/peers.h"
 #include "kvstore/server/upkeep.h"
 #include "proto/listener.h"
+#include "proto/service_watchdog.h"
 
 #define KVD_VERSION "3.7.1" /* the etcd version whose interface this is */
 
@@ -65,6 +66,7 @@ struct server {
     struct timer shutdown_timer;
     struct timer progress_timer;
     struct timer reload_timer;
+    struct service_watchdog watchdog;
 
     struct core_call publish_call;
     struct timer publish_timer;

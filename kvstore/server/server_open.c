@@ -9,6 +9,7 @@
 #include "base/exit_code.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "kvstore/server/discovery.h"
 #include "kvstore/server/server.h"
 #include "kvstore/watch/watch_hub.h"
 
@@ -37,17 +38,22 @@ static int find_identity(struct server *server, struct core_options *options, st
 {
     struct config *config = server->config;
     if (has_log(config)) {
-        /* The log knows who we are; the members are needed if the first start died half-way. */
-        if (!config->is_existing_cluster &&
+        /* The log knows who we are; the members are needed if the first start died half-way. What
+         * discovery found then is not known any more. */
+        if (!config->is_existing_cluster && !discovery_is_wanted(config) &&
             bootstrap_new_cluster(config, &server->bootstrap, NULL) == 0) {
             options->initial = &server->bootstrap;
         }
         return 0;
     }
     options->is_new = true;
-    int code = config->is_existing_cluster
-                   ? bootstrap_join(config, server->wire, server->dial_tls, &server->bootstrap, err)
-                   : bootstrap_new_cluster(config, &server->bootstrap, err);
+    int code = discovery_is_wanted(config) ? discovery_run(config, server->wire, err) : 0;
+    if (code != 0) {
+        return code;
+    }
+    code = config->is_existing_cluster
+               ? bootstrap_join(config, server->wire, server->dial_tls, &server->bootstrap, err)
+               : bootstrap_new_cluster(config, &server->bootstrap, err);
     if (code != 0) {
         return code;
     }

@@ -50,8 +50,7 @@ bool address_parse(const char *text, uint32_t *ret_address)
 
 static uint32_t internal_address(const json_t *node)
 {
-    const json_t *item =
-        tree_find_item(tree_find(node, "status.addresses"), "type", "InternalIP");
+    const json_t *item = tree_find_item(tree_find(node, "status.addresses"), "type", "InternalIP");
     uint32_t address = 0;
     return address_parse(tree_text(item, "address"), &address) ? address : 0;
 }

@@ -16,6 +16,9 @@
 
 #include "base/cleanup.h"
 
+/* Ethernet's 1500 without the outer headers: IPv4 20, UDP 8, VXLAN 8, Ethernet 14. */
+enum { VXLAN_MTU = 1450 };
+
 struct pod_routes {
     struct nl_sock *socket;
     enum pod_routes_mode mode;
@@ -43,12 +46,9 @@ static struct nl_addr *make_address(uint32_t address, uint8_t bits)
 /* 02 and 43 (of ours, and for no one else), then the node's address. */
 static struct nl_addr *make_hardware_address(uint32_t node)
 {
-    const uint8_t bytes[6] = {0x02,
-                              0x43,
-                              (uint8_t)(node >> 24),
-                              (uint8_t)(node >> 16),
-                              (uint8_t)(node >> 8),
-                              (uint8_t)node};
+    const uint8_t bytes[6] = {
+        0x02,         0x43, (uint8_t)(node >> 24), (uint8_t)(node >> 16), (uint8_t)(node >> 8),
+        (uint8_t)node};
     return nl_addr_build(AF_LLC, bytes, sizeof(bytes));
 }
 
@@ -130,6 +130,7 @@ static int make_device(struct pod_routes *routes, struct err *err)
     rtnl_link_set_name(link, POD_ROUTES_DEVICE);
     rtnl_link_set_addr(link, hardware);
     rtnl_link_set_flags(link, IFF_UP);
+    rtnl_link_set_mtu(link, VXLAN_MTU);
     (void)rtnl_link_vxlan_set_id(link, POD_ROUTES_VNI);
     (void)rtnl_link_vxlan_set_local(link, local);
     (void)rtnl_link_vxlan_set_port(link, POD_ROUTES_VXLAN_PORT);
@@ -166,9 +167,11 @@ static int set_neighbour(struct pod_routes *routes, int family, struct nl_addr *
 {
     struct rtnl_neigh *neighbour = rtnl_neigh_alloc();
     rtnl_neigh_set_ifindex(neighbour, routes->device);
-    rtnl_neigh_set_family(neighbour, family);
     rtnl_neigh_set_lladdr(neighbour, hardware);
+    /* In this order: libnl takes the destination's family for the neighbour's, and for bridges that
+     * is another one. */
     (void)rtnl_neigh_set_dst(neighbour, destination);
+    rtnl_neigh_set_family(neighbour, family);
     rtnl_neigh_set_state(neighbour, NUD_PERMANENT);
     if (family == AF_BRIDGE) {
         rtnl_neigh_set_flags(neighbour, NTF_SELF);

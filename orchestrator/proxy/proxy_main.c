@@ -63,7 +63,8 @@ static bool sync_rules(struct proxy *proxy)
     }
     struct err err = {0};
     if (buf_size(&commands) > 0 && nft_table_run(proxy->table, buf_text(&commands), &err) != 0) {
-        log_error("the rules could not be changed; all are made anew", LOG_TEXT("reason", err.text));
+        log_error("the rules could not be changed; all are made anew",
+                  LOG_TEXT("reason", err.text));
         ruleset_deinit(&wanted);
         proxy->has_applied = false;
         return false;
@@ -89,8 +90,7 @@ static uint32_t own_range(const struct proxy *proxy)
 static bool sync_routes(struct proxy *proxy)
 {
     struct pod_peers wanted;
-    pod_peers_collect(&wanted, proxy->cache, proxy->options.node_name,
-                      proxy->options.node_address);
+    pod_peers_collect(&wanted, proxy->cache, proxy->options.node_name, proxy->options.node_address);
     if (proxy->has_routed && pod_peers_equal(&wanted, &proxy->routed)) {
         pod_peers_deinit(&wanted);
         return true;

@@ -10,12 +10,14 @@ const char proxy_help[] =
     "  orchd proxy --kubeconfig F --node-name node1 --node-ip 192.168.1.11\n"
     "  orchd proxy --cleanup --node-name node1 --node-ip 192.168.1.11\n"
     "\n"
-    "  --kubeconfig F           how to reach the API server (default: $KUBECONFIG, ~/.kube/config)\n"
+    "  --kubeconfig F           how to reach the API server (default: $KUBECONFIG, "
+    "~/.kube/config)\n"
     "  --node-name NAME         of this node's Node object\n"
     "  --node-ip ADDRESS        by which other nodes reach this one\n"
     "  --cluster-cidr CIDR      addresses of pods (default: 10.244.0.0/16)\n"
     "  --service-cidr CIDR      addresses of services (default: 10.96.0.0/16)\n"
-    "  --pod-routes HOW         auto, plain, vxlan or none (default: auto: plain routes to nodes on\n"
+    "  --pod-routes HOW         auto, plain, vxlan or none (default: auto: plain routes to nodes "
+    "on\n"
     "                           the same link, VXLAN to others)\n"
     "  --cleanup                remove the rules, the routes and the VXLAN device, and end\n";
 

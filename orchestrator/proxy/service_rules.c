@@ -88,9 +88,9 @@ struct service_port {
     const json_t *service;
     const char *protocol; /* "tcp", as nft writes it */
     uint16_t port;
-    uint16_t node_port;   /* 0: none */
-    char *id;             /* in names of chains; owned */
-    int64_t affinity_s;   /* 0: none */
+    uint16_t node_port; /* 0: none */
+    char *id;           /* in names of chains; owned */
+    int64_t affinity_s; /* 0: none */
 };
 
 static void add_text(struct ruleset *out, enum ruleset_part part, char *take_name, char *take_body)
@@ -100,8 +100,8 @@ static void add_text(struct ruleset *out, enum ruleset_part part, char *take_nam
     mem_free(take_body);
 }
 
-/* nft lets letters, digits and / \ _ . - be in names; Kubernetes names have no others. The hash tells
- * cut names apart. */
+/* nft lets letters, digits and / \ _ . - be in names; Kubernetes names have no others. The hash
+ * tells cut names apart. */
 static char *make_id(const char *namespace, const char *name, const char *protocol,
                      const char *port_name)
 {
@@ -297,8 +297,7 @@ static void add_service(const json_t *service, const struct slice_index *index,
         return; /* headless services are for the DNS; the label names another proxy */
     }
     add_text(out, RULESET_ELEMENT, mem_printf("cluster-ips { %s", cluster_ip), mem_strdup(""));
-    const json_t *slices =
-        slice_index_find(index, object_namespace(service), object_name(service));
+    const json_t *slices = slice_index_find(index, object_namespace(service), object_name(service));
     bool is_sticky = tree_has_text(service, "spec.sessionAffinity", "ClientIP");
     const json_t *ports = tree_find(service, "spec.ports");
     for (size_t i = 0; i < json_array_size(ports); i++) {
@@ -313,10 +312,10 @@ static void add_service(const json_t *service, const struct slice_index *index,
             .node_port = number_of(item, "nodePort"),
             .id = make_id(object_namespace(service), object_name(service), protocol_of(item),
                           port_name),
-            .affinity_s = is_sticky ? tree_int(service,
-                                               "spec.sessionAffinityConfig.clientIP.timeoutSeconds",
-                                               AFFINITY_S_DEFAULT)
-                                    : 0,
+            .affinity_s =
+                is_sticky ? tree_int(service, "spec.sessionAffinityConfig.clientIP.timeoutSeconds",
+                                     AFFINITY_S_DEFAULT)
+                          : 0,
         };
         if (port.port != 0) {
             add_port(&port, slices, port_name);
@@ -325,8 +324,8 @@ static void add_service(const json_t *service, const struct slice_index *index,
     }
 }
 
-void service_rules_compute(const struct cache *cache,
-                           const struct service_rules_settings *settings, struct ruleset *ruleset)
+void service_rules_compute(const struct cache *cache, const struct service_rules_settings *settings,
+                           struct ruleset *ruleset)
 {
     struct slice_index index;
     ruleset_init(ruleset);

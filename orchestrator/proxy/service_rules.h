@@ -21,7 +21,7 @@ struct service_rules_settings {
 /* Chains with hooks and named maps, for ruleset_write_all. */
 void service_rules_write_base(struct buf *out, const struct service_rules_settings *settings);
 /* ruleset is initialised and finished. */
-void service_rules_compute(const struct cache *cache,
-                           const struct service_rules_settings *settings, struct ruleset *ruleset);
+void service_rules_compute(const struct cache *cache, const struct service_rules_settings *settings,
+                           struct ruleset *ruleset);
 
 #endif

@@ -8,9 +8,9 @@
 #include "base/err.h"
 
 struct flag {
-    const char *name;   /* "--kubeconfig" */
-    const char **text;  /* gets the value, or */
-    bool *is_given;     /* a flag without a value */
+    const char *name;  /* "--kubeconfig" */
+    const char **text; /* gets the value, or */
+    bool *is_given;    /* a flag without a value */
 };
 
 /* argv[0] is skipped; values point into argv, which is changed. ERR_INVALID names the flag. */

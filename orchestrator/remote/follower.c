@@ -137,10 +137,9 @@ static void begin(struct follower *follower)
 {
     bool lists = follower->version == NULL;
     CLEANUP(free)
-    char *path =
-        lists ? mem_strdup(follower->path)
-              : mem_printf("%s?watch=1&allowWatchBookmarks=true&resourceVersion=%s",
-                           follower->path, follower->version);
+    char *path = lists ? mem_strdup(follower->path)
+                       : mem_printf("%s?watch=1&allowWatchBookmarks=true&resourceVersion=%s",
+                                    follower->path, follower->version);
     const struct remote_call_options options = {
         .method = "GET",
         .path = path,

@@ -108,7 +108,7 @@ static int read_server(struct kubeconfig *config, const json_t *cluster, struct 
     bool has_port = after_host != NULL && strchr(after_host, ':') != NULL;
     config->port = has_port ? address.port : config->is_tls ? 443 : 80;
     config->host = mem_strdup(address.host);
-    config->skip_verify = tree_bool(cluster, "insecure-skip-tls-verify", false);
+    config->skips_verify = tree_bool(cluster, "insecure-skip-tls-verify", false);
     return 0;
 }
 
@@ -158,8 +158,8 @@ static int read_document(struct kubeconfig *config, const char *path, const json
                                  &config->ca_file, err);
     }
     if (result == 0) {
-        result =
-            read_file_field(config, 1, path, user, "client-certificate", &config->cert_file, err);
+        result = read_file_field(config, 1, path, user, "client-certificate",
+                                 &config->certificate_file, err);
     }
     if (result == 0) {
         result = read_file_field(config, 2, path, user, "client-key", &config->key_file, err);
@@ -190,8 +190,8 @@ int kubeconfig_read(struct kubeconfig *config, const char *path, struct err *err
 
 void kubeconfig_deinit(struct kubeconfig *config)
 {
-    char *texts[] = {config->host,    config->namespace, config->token,
-                     config->ca_file, config->cert_file, config->key_file};
+    char *texts[] = {config->host,    config->namespace,        config->token,
+                     config->ca_file, config->certificate_file, config->key_file};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         mem_free(texts[i]);
     }

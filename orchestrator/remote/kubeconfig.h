@@ -19,9 +19,9 @@ struct kubeconfig {
     char *namespace; /* of the context; "default" */
     char *token;
     char *ca_file;
-    char *cert_file;
+    char *certificate_file;
     char *key_file;
-    bool skip_verify;
+    bool skips_verify;
     int memory_fds[3]; /* -1: none */
 };
 

@@ -121,10 +121,10 @@ static int open_tls(struct remote *remote, struct err *err)
     const struct kubeconfig *config = remote->options.config;
     const struct tls_options options = {
         .role = HTTP_CLIENT,
-        .certificate_file = config->cert_file,
+        .certificate_file = config->certificate_file,
         .key_file = config->key_file,
         .ca_file = config->ca_file,
-        .skip_verify = config->skip_verify,
+        .skip_verify = config->skips_verify,
     };
     remote->tls = tls_context_new(&options, err);
     return remote->tls == NULL ? err->code : 0;
@@ -147,8 +147,7 @@ struct remote *remote_new(const struct remote_options *options, struct err *err)
     }
     bool is_ip6 = strchr(config->host, ':') != NULL;
     remote->authority = mem_printf(is_ip6 ? "[%s]:%u" : "%s:%u", config->host, config->port);
-    remote->authorization =
-        config->token == NULL ? NULL : mem_printf("Bearer %s", config->token);
+    remote->authorization = config->token == NULL ? NULL : mem_printf("Bearer %s", config->token);
     dial(remote);
     return remote;
 }

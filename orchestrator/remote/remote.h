@@ -48,7 +48,6 @@ bool remote_is_synced(const struct remote *remote);
 typedef void remote_done(void *context, int code, const json_t *body);
 /* body may be NULL. done runs exactly once, never inside this call. */
 void remote_request(struct remote *remote, const char *method, const char *path,
-                    const char *content_type, const json_t *body, remote_done *done,
-                    void *context);
+                    const char *content_type, const json_t *body, remote_done *done, void *context);
 
 #endif

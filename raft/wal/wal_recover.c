@@ -292,7 +292,7 @@ static int read_acknowledged(struct recovery *recovery, uint64_t *ret_sequence, 
 static int recover_all(struct recovery *recovery, struct err *err)
 {
     struct wal *wal = recovery->wal;
-    uint64_t acknowledged;
+    uint64_t acknowledged = 0;
     int rc = list_segments(recovery, err);
     if (rc == 0) {
         rc = read_acknowledged(recovery, &acknowledged, err);

@@ -69,6 +69,9 @@ static int set_pairs(const struct step *step, bool is_env, struct err *err)
     if (status != 0) {
         return status;
     }
+    if (count == 0) { /* ENV [] */
+        return err_set(err, ERR_MALFORMED, "needs a name and a value");
+    }
     if (strchr(words[0], '=') == NULL) {
         const char *text = step->instruction->text;
         size_t size = strcspn(text, " \t");

@@ -107,10 +107,11 @@ static int write_network(int directory_fd, const struct network *network, struct
         labels = json_object();
     }
     CLEANUP(json)
-    json_t *root = json_pack("{ss ss ss ss ss si sb sb sI sO}", "name", network->name, "id",
-                             network->id, "bridge", network->bridge, "subnet", subnet, "gateway",
-                             gateway, "mtu", (int)network->mtu, "internal", network->is_internal,
-                             "routed", network->is_routed, "createdMs", (json_int_t)network->created_ms, "labels", labels);
+    json_t *root =
+        json_pack("{ss ss ss ss ss si sb sb sI sO}", "name", network->name, "id", network->id,
+                  "bridge", network->bridge, "subnet", subnet, "gateway", gateway, "mtu",
+                  (int)network->mtu, "internal", network->is_internal, "routed", network->is_routed,
+                  "createdMs", (json_int_t)network->created_ms, "labels", labels);
     json_write(root, false, &text);
     return store_write_file(directory_fd, file, buf_bytes(&text), err);
 }

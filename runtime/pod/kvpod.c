@@ -18,9 +18,8 @@ static const struct {
 } commands[] = {
     {"network-set", pod_network_set},           {"sandbox-create", pod_sandbox_create},
     {"sandbox-remove", pod_sandbox_remove},     {"container-create", pod_container_create},
-    {"container-remove", pod_container_remove}, {"container-exec", pod_container_exec},
-    {"image-list", pod_image_list},             {"image-inspect", pod_image_inspect},
-    {"image-remove", pod_image_remove},
+    {"container-remove", pod_container_remove}, {"image-list", pod_image_list},
+    {"image-inspect", pod_image_inspect},       {"image-remove", pod_image_remove},
 };
 
 int pod_path(const json_t *request, const char *key, const char **ret, struct err *err)

@@ -1,23 +1,25 @@
 /* pod.h - what a node agent asks of this machine: sandboxes and containers of pods.
  *
- * `kvpod COMMAND` reads one JSON object from standard input and prints one JSON object. A failure is
+ * `kvpod COMMAND` reads one JSON object from standard input and prints one JSON object. A failure
+ * is
  * {"error":{"reason":"CreateContainerConfigError","message":"…"}} and exit code 1. Each command is
  * short and leaves nothing half made; what must live on are kvshim and the pinned namespaces.
  *
- *     network-set      {"subnet","bridge"}                      the node's range of pod addresses
- *     sandbox-create   {"directory","id","host","hostname","sysctls"}     -> {"address"}
- *     sandbox-remove   {"directory","id","cgroups":[…]}         everything of the pod
- *     container-create {"directory","id","image","sandbox","kube","config","host","mounts",…}
+ *     network-set      {"state","subnet","bridge"}              the node's range of pod addresses
+ *     sandbox-create   {"state","directory","id","host","sysctls"}        -> {"address"}
+ *     sandbox-remove   {"state","directory","id","cgroups":[…],"keeps"}   everything of the pod;
+ * keeps: but files container-create
+ * {"directory","id","image","sandbox","kube","config","host","mounts",…}
  *                                                               -> {"pid","shimPid","imageId"}
- *     container-remove {"directory","id","keeps":true}          the process, its files; keeps the log
- *     container-exec   {"directory","command":[…],"tty"}        -> an OCI process object
- *     image-list       {}                                       -> {"images":[{"id","names","size"}]}
- *     image-inspect    {"image"}                                -> {"id"}
- *     image-remove     {"id"}
+ *     container-remove {"directory","id","keeps":true}          the process, its files; keeps the
+ * log image-list       {}                                       ->
+ * {"images":[{"id","names","size"}]} image-inspect    {"image"}                                ->
+ * {"id"} image-remove     {"id"}
  *
- * $CORACLE_ROOT is the image store, $CORACLE_RUN the place of sockets. A pod's directory holds
- * ns/ (pinned namespaces), shm/ and volumes/; a container's its layer, config.json, container.log
- * and exit.json. Reasons are those that Kubernetes shows as waiting.reason. */
+ * state is where network_attach keeps leases; $CORACLE_ROOT is the image store, $CORACLE_RUN the
+ * place of sockets. A pod's directory holds ns/ (pinned namespaces), shm/ and volumes/; a
+ * container's its layer, config.json, container.log and exit.json. Reasons are those that
+ * Kubernetes shows as waiting.reason. */
 #ifndef RUNTIME_POD_POD_H
 #define RUNTIME_POD_POD_H
 
@@ -38,7 +40,6 @@ pod_command pod_sandbox_create;
 pod_command pod_sandbox_remove;
 pod_command pod_container_create;
 pod_command pod_container_remove;
-pod_command pod_container_exec;
 pod_command pod_image_list;
 pod_command pod_image_inspect;
 pod_command pod_image_remove;

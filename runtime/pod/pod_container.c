@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -73,12 +74,10 @@ static void merge_config(struct making *making, const json_t *image)
     making->config = json_is_object(wanted) ? json_deep_copy(wanted) : json_object();
     json_object_set_new(making->config, "Entrypoint",
                         texts_or(command, json_object_get(image, "Entrypoint")));
-    json_object_set_new(
-        making->config, "Cmd",
-        texts_or(arguments, has_command ? NULL : json_object_get(image, "Cmd")));
-    json_object_set_new(
-        making->config, "Env",
-        merge_env(json_object_get(image, "Env"), json_object_get(wanted, "Env")));
+    json_object_set_new(making->config, "Cmd",
+                        texts_or(arguments, has_command ? NULL : json_object_get(image, "Cmd")));
+    json_object_set_new(making->config, "Env",
+                        merge_env(json_object_get(image, "Env"), json_object_get(wanted, "Env")));
     json_object_set_new(
         making->config, "WorkingDir",
         json_text(workdir[0] != '\0' ? workdir : json_get_text(image, "WorkingDir", "")));
@@ -102,9 +101,8 @@ static int find_image(struct making *making, struct pod_answer *answer, struct e
     for (uint32_t i = 0; i < image.layer_count; i++) {
         json_array_append_new(layers, json_text(image.layers[i]));
     }
-    making->container.document =
-        json_pack("{so sO sO}", "layers", layers, "Config", making->config, "HostConfig",
-                  json_object_get(making->request, "host"));
+    making->container.document = json_pack("{so sO sO}", "layers", layers, "Config", making->config,
+                                           "HostConfig", json_object_get(making->request, "host"));
     if (making->container.document == NULL) {
         return err_set(err, ERR_INVALID, "the request has no host");
     }
@@ -291,7 +289,9 @@ static int write_spec(const struct making *making, const struct user *user, stru
         .mounts = making->mounts,
         .user = user,
         .network_path = json_get_flag(request, "hostNetwork") ? "" : network,
-        .pid_path = json_get_flag(request, "hostPid") ? "" : pid[0] != '\0' ? pid : NULL,
+        .pid_path = json_get_flag(request, "hostPid") ? ""
+                    : pid[0] != '\0'                  ? pid
+                                                      : NULL,
         .ipc_path = json_get_flag(request, "hostIpc") ? "" : ipc,
     };
     CLEANUP(json) json_t *spec = NULL;
@@ -383,7 +383,13 @@ static int open_container(const json_t *request, struct container *container, st
     (void)snprintf(container->id, sizeof(container->id), "%s", id);
     container->directory = mem_strdup(directory);
     container->directory_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return container->directory_fd >= 0 ? 0 : err_set_errno(err, errno, "open '%s'", directory);
+    if (container->directory_fd < 0) {
+        return err_set_errno(err, errno, "open '%s'", directory);
+    }
+    /* An agent that was killed and came back may remove what its first kvpod still makes. */
+    return flock(container->directory_fd, LOCK_EX) == 0
+               ? 0
+               : err_set_errno(err, errno, "lock '%s'", directory);
 }
 
 int pod_container_create(const json_t *request, struct pod_answer *answer, struct err *err)
@@ -425,41 +431,5 @@ int pod_container_remove(const json_t *request, struct pod_answer *answer, struc
             return err_set_errno(err, -status, "remove '%s/%s'", container.directory, files[i]);
         }
     }
-    return 0;
-}
-
-int pod_container_exec(const json_t *request, struct pod_answer *answer, struct err *err)
-{
-    enum { SPEC_SIZE_MAX = 4 << 20, ARGUMENTS_MAX = 1024 };
-    const char *directory = NULL;
-    const char *arguments[ARGUMENTS_MAX];
-    const json_t *command = json_object_get(request, "command");
-    CLEANUP(buf) struct buf text = BUF_INIT;
-    CLEANUP(json) json_t *spec = NULL;
-    int status = pod_path(request, "directory", &directory, err);
-    if (status == 0 &&
-        (json_array_size(command) == 0 || json_array_size(command) > ARGUMENTS_MAX)) {
-        status = err_set(err, ERR_INVALID, "the command has no words, or more than %d",
-                         ARGUMENTS_MAX);
-    }
-    if (status != 0) {
-        return status;
-    }
-    CLEANUP(close_fd) int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    status = fd < 0 ? -errno : in_root_read_file(fd, "config.json", SPEC_SIZE_MAX, &text);
-    if (status != 0) {
-        return err_set(err, status, "read '%s/config.json': %s", directory, err_text(status));
-    }
-    status = json_parse(buf_bytes(&text), "config.json", &spec, err);
-    if (status != 0) {
-        return status;
-    }
-    for (size_t i = 0; i < json_array_size(command); i++) {
-        arguments[i] = json_string_value(json_array_get(command, i));
-    }
-    const struct spec_exec exec = {.arguments = arguments,
-                                   .argument_count = json_array_size(command),
-                                   .is_tty = json_get_flag(request, "tty")};
-    answer->value = json_pack("{so}", "process", spec_make_exec(spec, &exec));
     return 0;
 }

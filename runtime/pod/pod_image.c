@@ -15,8 +15,7 @@ static json_t *describe(const struct image *image, const struct image_names *nam
             json_array_append_new(list, json_text(names->items[i].reference));
         }
     }
-    return json_pack("{ss so sI}", "id", image->id, "names", list, "size",
-                     (json_int_t)image->size);
+    return json_pack("{ss so sI}", "id", image->id, "names", list, "size", (json_int_t)image->size);
 }
 
 int pod_image_list(const json_t *request, struct pod_answer *answer, struct err *err)
@@ -52,9 +51,11 @@ int pod_image_inspect(const json_t *request, struct pod_answer *answer, struct e
     struct reference reference;
     int status;
     answer->reason = "InvalidImageName";
-    if (strncmp(name, "sha256:", 7) != 0 && (status = reference_parse(name, &reference, err)) != 0) {
-        return err_prefix(err, "Failed to apply default image tag \"%.200s\": couldn't parse image "
-                               "name",
+    if (strncmp(name, "sha256:", 7) != 0 &&
+        (status = reference_parse(name, &reference, err)) != 0) {
+        return err_prefix(err,
+                          "Failed to apply default image tag \"%.200s\": couldn't parse image "
+                          "name",
                           name);
     }
     answer->reason = "ImageInspectError";

@@ -14,7 +14,6 @@
 #include "base/cleanup.h"
 #include "runtime/image/in_root.h"
 #include "runtime/image/json.h"
-#include "runtime/image/store.h"
 #include "runtime/network/ipam.h"
 #include "runtime/network/network.h"
 #include "runtime/pod/pod.h"
@@ -25,21 +24,21 @@ enum { MOUNTS_MAX = 1024 };
 
 int pod_network_set(const json_t *request, struct pod_answer *answer, struct err *err)
 {
-    CLEANUP(store) struct store store = {.root = NULL};
+    const char *state = NULL;
     struct network wanted = {.is_routed = true};
     struct network present = {.mtu = 0};
     answer->reason = "NetworkPluginNotReady";
     (void)snprintf(wanted.name, sizeof(wanted.name), NETWORK_NAME);
     (void)snprintf(wanted.bridge, sizeof(wanted.bridge), "%.15s",
                    json_get_text(request, "bridge", "cni0"));
-    int status = store_open(&store, NULL, err);
+    int status = pod_path(request, "state", &state, err);
     if (status == 0) {
         status = ipam_parse_subnet(json_get_text(request, "subnet", ""), &wanted.subnet, err);
     }
     if (status != 0) {
         return status;
     }
-    status = network_find(store.root, NETWORK_NAME, &present, err);
+    status = network_find(state, NETWORK_NAME, &present, err);
     if (status == 0) {
         bool is_same = present.subnet.address == wanted.subnet.address &&
                        present.subnet.prefix_size == wanted.subnet.prefix_size &&
@@ -48,14 +47,14 @@ int pod_network_set(const json_t *request, struct pod_answer *answer, struct err
         if (is_same) {
             return 0;
         }
-        status = network_remove(store.root, NETWORK_NAME, err);
+        status = network_remove(state, NETWORK_NAME, err);
         if (status != 0) {
             return err_prefix(err, "change the range of pod addresses");
         }
     } else if (status != ERR_NOT_FOUND) {
         return status;
     }
-    return network_create(store.root, &wanted, err);
+    return network_create(state, &wanted, err);
 }
 
 /* ---- namespaces ---- */
@@ -219,10 +218,25 @@ static int unmount_below(const char *directory, struct err *err)
 
 static void remove_cgroup(const char *path)
 {
-    static const char *const hierarchies[] = {
-        "",         "unified", "memory",  "cpu,cpuacct", "cpu",     "cpuacct",
-        "pids",     "cpuset",  "blkio",   "devices",     "freezer", "hugetlb",
-        "net_cls,net_prio", "net_cls", "net_prio", "perf_event", "rdma", "misc", "systemd"};
+    static const char *const hierarchies[] = {"",
+                                              "unified",
+                                              "memory",
+                                              "cpu,cpuacct",
+                                              "cpu",
+                                              "cpuacct",
+                                              "pids",
+                                              "cpuset",
+                                              "blkio",
+                                              "devices",
+                                              "freezer",
+                                              "hugetlb",
+                                              "net_cls,net_prio",
+                                              "net_cls",
+                                              "net_prio",
+                                              "perf_event",
+                                              "rdma",
+                                              "misc",
+                                              "systemd"};
     for (size_t i = 0; i < sizeof(hierarchies) / sizeof(hierarchies[0]); i++) {
         CLEANUP(free)
         char *directory = mem_printf("/sys/fs/cgroup/%s%s", hierarchies[i], path);
@@ -237,21 +251,20 @@ static int remove_tree(const char *directory, struct err *err)
     *slash = '\0';
     CLEANUP(close_fd) int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int status = fd < 0 ? -errno : in_root_remove(fd, slash + 1);
-    return status == 0 || status == -ENOENT
-               ? 0
-               : err_set_errno(err, -status, "remove '%s'", directory);
+    return status == 0 || status == -ENOENT ? 0
+                                            : err_set_errno(err, -status, "remove '%s'", directory);
 }
 
 int pod_sandbox_create(const json_t *request, struct pod_answer *answer, struct err *err)
 {
-    CLEANUP(store) struct store store = {.root = NULL};
+    const char *state = NULL;
     const char *directory = NULL;
     const char *owner = json_get_text(request, "id", "");
     bool is_host = json_get_flag(request, "host");
     answer->reason = "FailedCreatePodSandBox";
     int status = pod_path(request, "directory", &directory, err);
     if (status == 0) {
-        status = store_open(&store, NULL, err);
+        status = pod_path(request, "state", &state, err);
     }
     if (status != 0) {
         return status;
@@ -262,20 +275,20 @@ int pod_sandbox_create(const json_t *request, struct pod_answer *answer, struct 
         (status = make_shm(directory, err)) != 0) {
         return status;
     }
-    return is_host ? 0 : attach(store.root, directory, owner, answer, err);
+    return is_host ? 0 : attach(state, directory, owner, answer, err);
 }
 
 int pod_sandbox_remove(const json_t *request, struct pod_answer *answer, struct err *err)
 {
-    CLEANUP(store) struct store store = {.root = NULL};
+    const char *state = NULL;
     const char *directory = NULL;
     int status = pod_path(request, "directory", &directory, err);
     answer->reason = "KillPodSandboxError";
     if (status == 0) {
-        status = store_open(&store, NULL, err);
+        status = pod_path(request, "state", &state, err);
     }
     if (status == 0) {
-        status = network_detach(store.root, json_get_text(request, "id", ""), err);
+        status = network_detach(state, json_get_text(request, "id", ""), err);
     }
     if (status == 0) {
         status = unmount_below(directory, err);

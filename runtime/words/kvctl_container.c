@@ -30,6 +30,12 @@ static int to_kvimage(int argc, char **argv)
     return pass_on("kvimage", argv);
 }
 
+static int to_kvcompose(int argc, char **argv)
+{
+    (void)argc;
+    return pass_on("kvcompose", argv);
+}
+
 static const struct word words[] = {
     {"run", word_run},
     {"create", word_create},
@@ -45,6 +51,10 @@ static const struct word words[] = {
     {"unpause", word_unpause},
     {"wait", word_wait},
     {"rm", word_rm},
+    {"rename", word_rename},
+    {"update", word_update},
+    {"events", word_events},
+    {"system", word_system},
     {"inspect", word_inspect},
     {"stats", word_stats},
     {"top", word_top},
@@ -63,6 +73,7 @@ static const struct word words[] = {
     {"pull", to_kvimage},
     {"push", to_kvimage},
     {"build", to_kvimage},
+    {"compose", to_kvcompose},
     {NULL, NULL},
 };
 

@@ -91,7 +91,7 @@ static int write_resolv_conf(const struct container *container, bool shares_netw
     CLEANUP(buf) struct buf host = BUF_INIT;
     CLEANUP(buf) struct buf out = BUF_INIT;
     int ignored = in_root_read_file(root, "/etc/resolv.conf", HOST_FILE_SIZE_MAX, &host);
-    if (!shares_network &&
+    if (!shares_network && buf_size(&host) > 0 &&
         memmem(buf_bytes(&host).data, buf_size(&host), "127.0.0.53", 10) != NULL) {
         /* systemd-resolved keeps the servers it asks itself here. */
         CLEANUP(buf) struct buf real = BUF_INIT;

@@ -30,7 +30,9 @@ static void put(struct cache *cache, const char *storage, const char *text)
     "'endpoints':[" endpoints "]}"
 #define READY "'ready':true,'serving':true,'terminating':false"
 #define ENDING "'ready':false,'serving':true,'terminating':true"
-#define TWO SLICE("web-1", "web", ENDPOINT("10.244.0.2", "n1", READY) "," ENDPOINT("10.244.1.2", "n2", READY))
+#define TWO                                                                                        \
+    SLICE("web-1", "web",                                                                          \
+          ENDPOINT("10.244.0.2", "n1", READY) "," ENDPOINT("10.244.1.2", "n2", READY))
 
 static int setup(void **state)
 {
@@ -89,7 +91,8 @@ static void test_a_service_without_endpoints_is_rejected(void **state)
     put(*state, "services",
         SERVICE("web", "10.96.0.10", "")); /* no slice at all, and one with none that is ready: */
     put(*state, "services", SERVICE("late", "10.96.0.11", ",'externalIPs':['192.0.2.1']"));
-    put(*state, "endpointslices", SLICE("l", "late", ENDPOINT("10.244.0.3", "n1", "'ready':false")));
+    put(*state, "endpointslices",
+        SLICE("l", "late", ENDPOINT("10.244.0.3", "n1", "'ready':false")));
     CLEANUP(free) char *text = table_text(*state);
     assert_has(text, "no-endpoint-services { 10.96.0.10 . tcp . 80 : goto reject-chain");
     assert_has(text, "no-endpoint-services { 10.96.0.11 . tcp . 80 : goto reject-chain");
@@ -101,7 +104,8 @@ static void test_ending_endpoints_serve_only_when_no_other_does(void **state)
 {
     put(*state, "services", SERVICE("web", "10.96.0.10", ""));
     put(*state, "endpointslices",
-        SLICE("a", "web", ENDPOINT("10.244.0.2", "n1", ENDING) "," ENDPOINT("10.244.1.2", "n2", READY)));
+        SLICE("a", "web",
+              ENDPOINT("10.244.0.2", "n1", ENDING) "," ENDPOINT("10.244.1.2", "n2", READY)));
     CLEANUP(free) char *text = table_text(*state);
     assert_lacks(text, "10.244.0.2");
     put(*state, "endpointslices", SLICE("a", "web", ENDPOINT("10.244.0.2", "n1", ENDING)));
@@ -189,7 +193,8 @@ static void test_hostile_addresses_never_become_rules(void **state)
     put(*state, "services", SERVICE("web", "10.96.0.10; flush ruleset", ""));
     put(*state, "services", SERVICE("api", "10.96.0.11", ",'externalIPs':['1.2.3.4 } flush']"));
     put(*state, "endpointslices",
-        SLICE("a", "api", ENDPOINT("10.244.0.2 drop", "n1", READY) "," ENDPOINT("010.1.1.1", "n1", READY)));
+        SLICE("a", "api",
+              ENDPOINT("10.244.0.2 drop", "n1", READY) "," ENDPOINT("010.1.1.1", "n1", READY)));
     CLEANUP(free) char *text = table_text(*state);
     assert_lacks(text, "flush");
     assert_lacks(text, "drop");
@@ -207,11 +212,12 @@ static void test_long_names_stay_within_the_kernels_limit_and_apart(void **state
         json_t *service = from_text(text);
         cache_put(*state, "services", object_namespace(service), object_name(service), service,
                   cache_revision(*state) + 1);
-        (void)snprintf(text, sizeof(text),
-                       "{'metadata':{'namespace':'n%062d','name':'e%d','labels':{"
-                       "'kubernetes.io/service-name':'s%061d%d'}},'addressType':'IPv4','ports':[{"
-                       "'name':'http','port':65535}],'endpoints':[{'addresses':['10.244.100.%d']}]}",
-                       0, i, 0, i, 100 + i);
+        (void)snprintf(
+            text, sizeof(text),
+            "{'metadata':{'namespace':'n%062d','name':'e%d','labels':{"
+            "'kubernetes.io/service-name':'s%061d%d'}},'addressType':'IPv4','ports':[{"
+            "'name':'http','port':65535}],'endpoints':[{'addresses':['10.244.100.%d']}]}",
+            0, i, 0, i, 100 + i);
         json_t *slice = from_text(text);
         cache_put(*state, "endpointslices", object_namespace(slice), object_name(slice), slice,
                   cache_revision(*state) + 1);
