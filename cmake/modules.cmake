@@ -15,6 +15,7 @@ function(coracle_program name)
     target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
     target_link_libraries(${name} PRIVATE ${ARG_LINK} warnings)
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+    set_property(GLOBAL APPEND PROPERTY CORACLE_PROGRAMS ${name}) # packaging installs them
 endfunction()
 
 # coracle_unit_test(NAME SOURCES test_x.c LINK library … [LABELS slow root]): a cmocka program run by ctest.

@@ -59,7 +59,7 @@ static bool try_now(struct node *node, const struct node_request *request, raft_
                     uint64_t peer_id)
 {
     enum kv_op op = read_op(request->method);
-    if (op != KV_OP_RANGE && op != KV_OP_TXN) {
+    if ((op != KV_OP_RANGE && op != KV_OP_TXN) || kv_is_applying(node->kv)) {
         return false;
     }
     enum etcd_error error = node_authorize(node, request);
@@ -174,7 +174,7 @@ void node_release_reads(struct node *node)
 static bool propose_downgrade(struct node *node, struct node_read *read)
 {
     struct buf proposal = BUF_INIT;
-    kv_downgrade(node->kv, blob_bytes(read->body), &node->result, &proposal);
+    kv_request_downgrade(node->kv, blob_bytes(read->body), &node->result, &proposal);
     bool is_proposed = buf_size(&proposal) > 0;
     if (is_proposed) {
         const struct node_request request = {
@@ -205,7 +205,7 @@ static void answer_small(struct node *node, struct node_read *read)
         kv_lease_list(node->kv, &node->result);
         break;
     case NODE_MEMBER_LIST:
-        kv_member_list(node->kv, &node->result);
+        kv_list_members(node->kv, &node->result);
         break;
     case NODE_ALARM:
         kv_alarm_get(node->kv, blob_bytes(read->body), &node->result);

@@ -159,7 +159,7 @@ static void lease_on_leader(struct node *node, const struct node_request *reques
     if (request->method == NODE_LEASE_KEEP_ALIVE) {
         kv_lease_keep_alive(node->kv, request->body, node->now, &node->result);
     } else {
-        kv_lease_time_to_live(node->kv, request->body, node->now, &node->result);
+        kv_lease_remaining(node->kv, request->body, node->now, &node->result);
     }
     if (node->result.status != ETCD_OK) {
         node_reply_status(node, request->token, peer, peer_id, node->result.status);

@@ -126,5 +126,7 @@ struct peer_registry *core_registry(struct core *core);
 /* The log is new: this member has never run. */
 bool core_is_first_start(const struct core *core);
 uint64_t core_now(const struct core *core); /* ms, the loop's clock */
+/* How long the oldest write has been with the log's thread; 0: nothing waits. */
+uint64_t core_log_wait_ms(const struct core *core);
 
 #endif

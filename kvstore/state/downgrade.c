@@ -52,8 +52,8 @@ static enum etcd_error check_target(const struct kv *kv, struct bytes target,
     return cluster_downgrade(kv->cluster)[0] != 0 ? ETCD_DOWNGRADE_IN_PROGRESS : ETCD_OK;
 }
 
-void kv_downgrade(struct kv *kv, struct bytes request, struct kv_result *result,
-                  struct buf *ret_proposal)
+void kv_request_downgrade(struct kv *kv, struct bytes request, struct kv_result *result,
+                          struct buf *ret_proposal)
 {
     uint64_t action = ACTION_VALIDATE;
     struct bytes target = {NULL, 0};

@@ -98,6 +98,8 @@ void work_free(struct work *work)
 {
     json_decref(work->tokens);
     json_decref(work->mirrored);
+    json_decref(work->sent);
+    json_decref(work->accepted);
     pod_record_free(work->record);
     mem_free(work);
 }
@@ -130,6 +132,9 @@ static void on_status(void *context, int code, const json_t *body)
     struct work *work = job->work;
     work->is_status_sent = false;
     if (!work->is_dropped && code == 200) {
+        json_decref(work->accepted);
+        work->accepted = work->sent;
+        work->sent = NULL;
         take_pod(work, body);
     } else if (!work->is_dropped && code != 404) {
         work_wake_at(work, pods_now_ms() + RETRY_MS_MIN);
@@ -156,9 +161,12 @@ static bool send_status(struct work *work)
     if (work->is_status_sent) {
         return false;
     }
-    if (json_object_size(patch) == 0) {
+    /* What the API took and shows in another way (a field it does not know) is not sent again. */
+    if (json_object_size(patch) == 0 || tree_equal(work->accepted, status)) {
         return true;
     }
+    json_decref(work->sent);
+    work->sent = json_incref(status);
     CLEANUP(json)
     json_t *body =
         json_pack("{s:{s:s}, s:O}", "metadata", "uid", object_uid(holder), "status", patch);

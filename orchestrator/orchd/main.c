@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/service_notify.h"
 #include "orchestrator/agent/agent.h"
 #include "orchestrator/apiserver/discovery.h"
 #include "orchestrator/apiserver/forward.h"
@@ -25,6 +26,7 @@
 #include "orchestrator/proxy/proxy_main.h"
 #include "orchestrator/registry/store_kv.h"
 #include "orchestrator/scheduler/loop.h"
+#include "proto/service_watchdog.h"
 
 enum { EXIT_USAGE = 2, TOKEN_KEY_SIZE_MAX = 4096, GRACE_MS = 2000 };
 
@@ -57,6 +59,7 @@ struct orchd {
     size_t token_key_size;
     unsigned closing; /* listeners that are not closed yet */
     bool is_stopping;
+    struct service_watchdog watchdog;
 };
 
 static int64_t wall_clock(void *context)
@@ -367,6 +370,8 @@ static void stop(struct orchd *orchd)
     }
     orchd->is_stopping = true;
     log_info("stopping");
+    service_notify("STOPPING=1");
+    service_watchdog_stop(&orchd->watchdog);
     uv_close((uv_handle_t *)&orchd->interrupt, NULL);
     uv_close((uv_handle_t *)&orchd->terminate, NULL);
     orchd->closing = 1;
@@ -487,6 +492,8 @@ int main(int argc, char *argv[])
     uv_signal_init(&orchd.loop, &orchd.terminate);
     uv_signal_start(&orchd.interrupt, on_signal, SIGINT);
     uv_signal_start(&orchd.terminate, on_signal, SIGTERM);
+    service_watchdog_start(&orchd.watchdog, wire_loop_timers(orchd.wire), NULL, NULL);
+    service_notify("READY=1");
     uv_run(&orchd.loop, UV_RUN_DEFAULT);
     return EXIT_SUCCESS;
 }

@@ -36,8 +36,7 @@ static int check_image(const struct check *check)
 {
     bool has_image = json_object_get(check->service, "image") != NULL ||
                      json_object_get(check->service, "build") != NULL;
-    return has_image ? 0
-                     : fail(check, NULL, ERR_MALFORMED, ": needs an image or a build");
+    return has_image ? 0 : fail(check, NULL, ERR_MALFORMED, ": needs an image or a build");
 }
 
 static int check_depends(const struct check *check)
@@ -247,8 +246,7 @@ int project_check(const struct project *project, struct err *err)
             (status = check_volumes(&check)) != 0 ||
             (status = check_references(&check, "secrets")) != 0 ||
             (status = check_references(&check, "configs")) != 0 ||
-            (status = check_scale(&check)) != 0 ||
-            (status = check_ports(&check, claimed)) != 0) {
+            (status = check_scale(&check)) != 0 || (status = check_ports(&check, claimed)) != 0) {
             return status;
         }
     }

@@ -44,6 +44,8 @@ static inline void cleanup_compose(struct compose *compose)
     compose_close(compose);
 }
 
+/* Append a file of the host ("-": standard input), at most YAML_TEXT_SIZE_MAX. */
+MUST_USE int compose_read_file(void *context, const char *path, struct buf *out, struct err *err);
 const char *compose_name(const struct compose *compose);
 json_t *compose_services(const struct compose *compose);
 json_t *compose_service(const struct compose *compose, const char *name); /* NULL */
@@ -71,19 +73,19 @@ json_t *snapshot_describe(struct container *container);
 /* ---- resources.c ---- */
 
 MUST_USE int resources_make(struct compose *compose, const json_t *services, struct err *err);
-/* Networks, and with removes_volumes volumes, of the project; those that still are used stay, with a
- * warning. */
+/* Networks, and with removes_volumes volumes, of the project; those that still are used stay, with
+ * a warning. */
 MUST_USE int resources_remove(struct compose *compose, bool removes_volumes, struct err *err);
 
 /* ---- images.c ---- */
 
 enum images_when { IMAGES_MISSING, IMAGES_ALWAYS, IMAGES_NEVER };
 struct images_options {
-    bool builds;        /* --build: what can be built is */
-    bool never_builds;  /* --no-build */
+    bool builds;       /* --build: what can be built is */
+    bool never_builds; /* --no-build */
     bool is_quiet, has_no_cache, pulls_base, ignores_failures;
     enum images_when pulls;
-    bool has_pulls;     /* --pull was given: pull_policy does not count */
+    bool has_pulls;                    /* --pull was given: pull_policy does not count */
     const struct text_list *arguments; /* --build-arg */
 };
 /* The images of these services are in the store. */
@@ -160,8 +162,8 @@ json_t *compose_levels(const struct compose *compose);
 
 struct logs_options {
     bool follows, has_times, has_no_prefix, has_no_color;
-    long tail; /* -1: all */
-    bool stops_on_signal; /* SIGINT and SIGTERM end following */
+    long tail;             /* -1: all */
+    bool stops_on_signal;  /* SIGINT and SIGTERM end following */
     const char *exit_with; /* --exit-code-from: follow until this service ends */
     bool aborts;           /* --abort-on-container-exit */
 };

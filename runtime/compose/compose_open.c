@@ -16,7 +16,7 @@
 
 extern char **environ;
 
-static int read_file(void *context, const char *path, struct buf *out, struct err *err)
+int compose_read_file(void *context, const char *path, struct buf *out, struct err *err)
 {
     (void)context;
     CLEANUP(close_fd)
@@ -164,7 +164,7 @@ static int read_dot_env(const struct compose_options *options, const char *direc
     for (size_t i = 0; i < given.count; i++) {
         CLEANUP(buf) struct buf text = BUF_INIT;
         CLEANUP(free) char *path = absolute(given.items[i]);
-        int status = read_file(NULL, path, &text, err);
+        int status = compose_read_file(NULL, path, &text, err);
         if (status == -ENOENT && !is_given) {
             continue;
         }
@@ -221,7 +221,7 @@ static int load(struct compose *compose, const struct files *files,
         .services = services == NULL ? NULL : services->items,
         .service_count = services == NULL ? 0 : services->count,
         .keeps_all = keeps_all,
-        .read_file = read_file,
+        .read_file = compose_read_file,
     };
     return project_load(&input, &compose->project, err);
 }
@@ -237,9 +237,8 @@ static void join_files(struct compose *compose, const struct files *files)
 
 static void begin(struct compose *compose, const struct compose_options *options)
 {
-    *compose = (struct compose){.options = options,
-                                .environment = own_environment(),
-                                .hashes = json_object()};
+    *compose = (struct compose){
+        .options = options, .environment = own_environment(), .hashes = json_object()};
     arena_init(&compose->arena);
 }
 
@@ -250,7 +249,7 @@ int compose_open(struct compose *compose, const struct compose_options *options,
     begin(compose, options);
     int status = find_files(options, compose->environment, &files, err);
     if (status == 0) {
-        compose->directory = options->directory != NULL ? absolute(options->directory)
+        compose->directory = options->directory != NULL         ? absolute(options->directory)
                              : strcmp(files.items[0], "-") == 0 ? absolute(".")
                                                                 : parent_of(files.items[0]);
         join_files(compose, &files);
@@ -283,8 +282,8 @@ int compose_open_by_name(struct compose *compose, const struct compose_options *
     project_name_clean(given, name);
     compose->directory = mem_strdup("/");
     compose->config_files = mem_strdup("");
-    compose->project.document = json_pack("{ss s{} s{} s{}}", "name", name, "services", "networks",
-                                          "volumes");
+    compose->project.document =
+        json_pack("{ss s{} s{} s{}}", "name", name, "services", "networks", "volumes");
     compose->project.services_off = json_object();
     compose->project.warnings = json_array();
     return store_open(&compose->store, NULL, err);

@@ -7,8 +7,8 @@ static const struct {
     const char *name;
     double ns;
 } units[] = {
-    {"ns", 1},      {"us", 1e3},   {"µs", 1e3}, {"ms", 1e6}, {"s", 1e9},
-    {"m", 60e9}, {"h", 3600e9}, {"d", 86400e9},
+    {"ns", 1},  {"us", 1e3}, {"µs", 1e3},   {"ms", 1e6},
+    {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}, {"d", 86400e9},
 };
 
 int duration_parse(const char *text, int64_t *ret_ns)

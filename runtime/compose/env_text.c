@@ -110,8 +110,8 @@ static int read_assignment(struct reader *reader, json_t *values)
     CLEANUP(free) char *name = mem_strdup(reader->at);
     name[size] = '\0';
     const char *after = reader->at + size + strspn(reader->at + size, " \t\r");
-    if (size == 0 || (*after != '=' && *after != ':' && *after != '\n' && *after != '\0' &&
-                      *after != '#')) {
+    if (size == 0 ||
+        (*after != '=' && *after != ':' && *after != '\n' && *after != '\0' && *after != '#')) {
         return fail(reader, "this is not NAME=VALUE");
     }
     if (*after != '=' && *after != ':') {

@@ -177,8 +177,7 @@ int interpolate_tree(json_t *tree, const json_t *environment, json_t *unset, str
     json_object_foreach_safe(tree, next, key, child)
     {
         struct place place = places_find_key(places, tree, key);
-        int status =
-            interpolate_value(child, environment, unset, places, place, &changed, err);
+        int status = interpolate_value(child, environment, unset, places, place, &changed, err);
         if (status != 0) {
             return status;
         }

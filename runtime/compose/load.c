@@ -118,8 +118,8 @@ static int read_base(struct load *load, const struct group *group, const struct 
 {
     const char *name = json_get_text(extends, "service", "");
     const char *file = json_get_text(extends, "file", NULL);
-    CLEANUP(free) char *path = file == NULL ? mem_strdup(chain->path)
-                                            : join_path(group->directory, file);
+    CLEANUP(free)
+    char *path = file == NULL ? mem_strdup(chain->path) : join_path(group->directory, file);
     CLEANUP(free) char *directory = directory_of(path);
     const struct group other = {.directory = file == NULL ? group->directory : directory,
                                 .environment = group->environment};
@@ -307,7 +307,8 @@ static int include_one(struct load *load, const struct group *group, struct plac
                        json_t *item, json_t *file)
 {
     json_t *paths = json_is_object(item) ? json_object_get(item, "path") : item;
-    CLEANUP(json) json_t *list = json_is_array(paths) ? json_incref(paths) : json_pack("[O]", paths);
+    CLEANUP(json)
+    json_t *list = json_is_array(paths) ? json_incref(paths) : json_pack("[O]", paths);
     CLEANUP(json) json_t *environment = json_object();
     CLEANUP(json) json_t *included = NULL;
     char *files[LOAD_FILES_MAX] = {NULL};
@@ -319,13 +320,16 @@ static int include_one(struct load *load, const struct group *group, struct plac
         }
         files[i] = join_path(group->directory, json_string_value(json_array_get(list, i)));
     }
-    const char *given = json_is_object(item) ? json_get_text(item, "project_directory", NULL) : NULL;
-    CLEANUP(free) char *directory = given != NULL ? join_path(group->directory, given)
-                                    : count > 0   ? directory_of(files[0])
-                                                  : mem_strdup(group->directory);
+    const char *given =
+        json_is_object(item) ? json_get_text(item, "project_directory", NULL) : NULL;
+    CLEANUP(free)
+    char *directory = given != NULL ? join_path(group->directory, given)
+                      : count > 0   ? directory_of(files[0])
+                                    : mem_strdup(group->directory);
     const char *env_name = json_is_object(item) ? json_get_text(item, "env_file", NULL) : NULL;
-    CLEANUP(free) char *env_path = env_name != NULL ? join_path(group->directory, env_name)
-                                                    : join_path(directory, ".env");
+    CLEANUP(free)
+    char *env_path =
+        env_name != NULL ? join_path(group->directory, env_name) : join_path(directory, ".env");
     int status = read_variables(load, env_path, env_name != NULL, environment);
     (void)json_object_update(environment, (json_t *)(uintptr_t)load->input->environment);
     const struct group inner = {.directory = directory, .environment = environment};
@@ -427,8 +431,8 @@ void project_name_clean(const char *text, char *out)
 static int name_project(struct load *load)
 {
     json_t *document = load->project->document;
-    const char *given = load->input->name != NULL ? load->input->name
-                                                  : json_get_text(document, "name", NULL);
+    const char *given =
+        load->input->name != NULL ? load->input->name : json_get_text(document, "name", NULL);
     const char *slash = strrchr(load->input->directory, '/');
     char name[64];
     project_name_clean(given != NULL ? given : slash == NULL ? "" : slash + 1, name);

@@ -37,7 +37,7 @@ struct load_input {
 
 struct project {
     json_t *document;
-    json_t *warnings; /* a list of texts */
+    json_t *warnings;     /* a list of texts */
     json_t *services_off; /* object: services left out for their profiles */
     struct places places;
 };

@@ -21,8 +21,7 @@ static bool same_text(const json_t *a, const json_t *b, const char *key)
 static const char *target_of(const json_t *value, const char *fallback_key)
 {
     const char *target = json_get_text(value, "target", NULL);
-    return target != NULL || fallback_key == NULL ? target
-                                                  : json_get_text(value, fallback_key, "");
+    return target != NULL || fallback_key == NULL ? target : json_get_text(value, fallback_key, "");
 }
 
 /* Two items that stand for the same thing: the later one counts. */
@@ -78,9 +77,10 @@ static void merge_key(json_t *base, const char *key, json_t *value, bool is_serv
         json_object_del(base, key);
         return;
     }
-    bool other_driver = is_service && strcmp(key, "logging") == 0 &&
-                        strcmp(json_get_text(old, "driver", ""),
-                               json_get_text(value, "driver", json_get_text(old, "driver", ""))) != 0;
+    bool other_driver =
+        is_service && strcmp(key, "logging") == 0 &&
+        strcmp(json_get_text(old, "driver", ""),
+               json_get_text(value, "driver", json_get_text(old, "driver", ""))) != 0;
     if (override != NULL || old == NULL || is_replaced(key) || other_driver) {
         json_object_set(base, key, override != NULL ? override : value);
     } else if (json_is_object(old) && json_is_object(value)) {

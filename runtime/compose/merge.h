@@ -1,8 +1,8 @@
 /* merge.h - one Compose file over another, both in normal form. Pure.
  *
- * Source: compose-spec 13-merge.md: mappings are merged, lists appended, command, entrypoint and the
- * test of a health check replaced; ports, volumes, secrets, configs and devices have keys of their
- * own; !reset takes away, !override replaces. */
+ * Source: compose-spec 13-merge.md: mappings are merged, lists appended, command, entrypoint and
+ * the test of a health check replaced; ports, volumes, secrets, configs and devices have keys of
+ * their own; !reset takes away, !override replaces. */
 #ifndef RUNTIME_COMPOSE_MERGE_H
 #define RUNTIME_COMPOSE_MERGE_H
 

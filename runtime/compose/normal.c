@@ -46,8 +46,8 @@ json_t *normal_mark(struct normal *normal, json_t *value)
 static const char *type_name(const json_t *value)
 {
     static const char *const names[] = {
-        [JSON_OBJECT] = "a mapping",   [JSON_ARRAY] = "a list",   [JSON_STRING] = "a text",
-        [JSON_INTEGER] = "a number",   [JSON_REAL] = "a number",  [JSON_TRUE] = "a truth value",
+        [JSON_OBJECT] = "a mapping",    [JSON_ARRAY] = "a list",  [JSON_STRING] = "a text",
+        [JSON_INTEGER] = "a number",    [JSON_REAL] = "a number", [JSON_TRUE] = "a truth value",
         [JSON_FALSE] = "a truth value", [JSON_NULL] = "nothing",
     };
     return names[json_typeof(value)];
@@ -310,9 +310,9 @@ int normal_integer(struct normal *normal, json_t *value, json_t **ret)
     char *end = NULL;
     long long number = text == NULL ? json_integer_value(value) : strtoll(text, &end, 0);
     if (!json_is_integer(value) && (text == NULL || text[0] == '\0' || *end != '\0')) {
-        return text != NULL ? normal_fail(normal, ERR_MALFORMED,
-                                          "must be a whole number, not '%.60s'", text)
-                            : wrong_type(normal, value, "a whole number");
+        return text != NULL
+                   ? normal_fail(normal, ERR_MALFORMED, "must be a whole number, not '%.60s'", text)
+                   : wrong_type(normal, value, "a whole number");
     }
     *ret = normal_mark(normal, json_integer(number));
     return 0;
@@ -395,9 +395,8 @@ static int read_pairs(struct normal *normal, json_t *value, json_t **ret)
         if (equals != NULL) {
             *equals = '\0';
         }
-        json_object_set_new(out, name,
-                            equals == NULL ? json_null()
-                                           : normal_mark(normal, json_text(equals + 1)));
+        json_object_set_new(
+            out, name, equals == NULL ? json_null() : normal_mark(normal, json_text(equals + 1)));
     }
     *ret = TAKE_PTR(out);
     return 0;

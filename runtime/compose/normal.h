@@ -53,10 +53,10 @@ normal_shape normal_any, normal_text, normal_text_or_null, normal_bool, normal_i
     normal_number, normal_size, normal_duration, normal_texts, normal_text_or_texts, normal_map,
     normal_environment, normal_command, normal_path, normal_hosts;
 /* Parts of services. */
-normal_shape normal_port, normal_volume, normal_file_reference, normal_env_files,
-    normal_depends_on, normal_build, normal_healthcheck, normal_service_networks, normal_ulimits,
-    normal_deploy, normal_logging, normal_ports, normal_volumes, normal_file_references,
-    normal_extends, normal_devices, normal_hooks;
+normal_shape normal_port, normal_volume, normal_file_reference, normal_env_files, normal_depends_on,
+    normal_build, normal_healthcheck, normal_service_networks, normal_ulimits, normal_deploy,
+    normal_logging, normal_ports, normal_volumes, normal_file_references, normal_extends,
+    normal_devices, normal_hooks;
 normal_shape normal_service, normal_network, normal_top_volume, normal_secret, normal_config;
 
 #endif

@@ -1,4 +1,5 @@
-/* normal_parts.c - ports, volumes, networks and the other parts of services that have short forms. */
+/* normal_parts.c - ports, volumes, networks and the other parts of services that have short forms.
+ */
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -191,8 +192,8 @@ static int short_volume(struct normal *normal, const char *given, json_t **ret)
         source = NULL;
     }
     if (target[0] != '/' || (source != NULL && source[0] == '\0')) {
-        return normal_fail(normal, ERR_MALFORMED,
-                           "'%.100s' is not [SOURCE:]/TARGET[:OPTIONS]", given);
+        return normal_fail(normal, ERR_MALFORMED, "'%.100s' is not [SOURCE:]/TARGET[:OPTIONS]",
+                           given);
     }
     bool is_bind = source != NULL && is_path(source);
     out = json_pack("{ss}", "type", is_bind ? "bind" : "volume");
@@ -250,10 +251,10 @@ static int tmpfs_options(struct normal *normal, json_t *value, json_t **ret)
 int normal_volume(struct normal *normal, json_t *value, json_t **ret)
 {
     static const struct normal_key keys[] = {
-        {"bind", bind_options, NULL},    {"consistency", normal_text, NULL},
-        {"image", normal_any, ""},       {"read_only", normal_bool, NULL},
-        {"source", normal_text, NULL},   {"target", normal_text, NULL},
-        {"tmpfs", tmpfs_options, NULL},  {"type", normal_text, NULL},
+        {"bind", bind_options, NULL},     {"consistency", normal_text, NULL},
+        {"image", normal_any, ""},        {"read_only", normal_bool, NULL},
+        {"source", normal_text, NULL},    {"target", normal_text, NULL},
+        {"tmpfs", tmpfs_options, NULL},   {"type", normal_text, NULL},
         {"volume", volume_options, NULL}, {NULL, NULL, NULL},
     };
     CLEANUP(json) json_t *out = NULL;
@@ -266,11 +267,11 @@ int normal_volume(struct normal *normal, json_t *value, json_t **ret)
     }
     const char *type = json_get_text(out, "type", "volume");
     const char *source = json_get_text(out, "source", NULL);
-    bool is_known = strcmp(type, "bind") == 0 || strcmp(type, "volume") == 0 ||
-                    strcmp(type, "tmpfs") == 0;
+    bool is_known =
+        strcmp(type, "bind") == 0 || strcmp(type, "volume") == 0 || strcmp(type, "tmpfs") == 0;
     if (!is_known) {
-        return normal_fail(normal, ERR_UNSUPPORTED, "type must be bind, volume or tmpfs, not '%.40s'",
-                           type);
+        return normal_fail(normal, ERR_UNSUPPORTED,
+                           "type must be bind, volume or tmpfs, not '%.40s'", type);
     }
     if (json_get_text(out, "target", "")[0] != '/') {
         return normal_fail(normal, ERR_MALFORMED, "needs an absolute target");
@@ -440,11 +441,11 @@ int normal_depends_on(struct normal *normal, json_t *value, json_t **ret)
 static int service_network(struct normal *normal, json_t *value, json_t **ret)
 {
     static const struct normal_key keys[] = {
-        {"aliases", normal_texts, NULL},        {"driver_opts", normal_any, ""},
-        {"gw_priority", normal_any, ""},        {"interface_name", normal_any, ""},
-        {"ipv4_address", normal_text, NULL},    {"ipv6_address", normal_text, "IPv4 only"},
-        {"link_local_ips", normal_any, ""},     {"mac_address", normal_text, ""},
-        {"priority", normal_integer, NULL},     {NULL, NULL, NULL},
+        {"aliases", normal_texts, NULL},     {"driver_opts", normal_any, ""},
+        {"gw_priority", normal_any, ""},     {"interface_name", normal_any, ""},
+        {"ipv4_address", normal_text, NULL}, {"ipv6_address", normal_text, "IPv4 only"},
+        {"link_local_ips", normal_any, ""},  {"mac_address", normal_text, ""},
+        {"priority", normal_integer, NULL},  {NULL, NULL, NULL},
     };
     if (json_is_null(value)) {
         *ret = json_object();

@@ -8,7 +8,7 @@ static const char needless[] = "";
 
 static int pull_policy(struct normal *normal, json_t *value, json_t **ret)
 {
-    static const char *const known[] = {"always", "never",  "missing", "if_not_present",
+    static const char *const known[] = {"always", "never", "missing", "if_not_present",
                                         "build",  "daily", "weekly"};
     int status = normal_text(normal, value, ret);
     const char *text = status == 0 ? json_string_value(*ret) : "";
@@ -36,9 +36,9 @@ static int restart(struct normal *normal, json_t *value, json_t **ret)
                     strcmp(text, "unless-stopped") == 0 || strcmp(text, "on-failure") == 0 ||
                     strncmp(text, "on-failure:", 11) == 0;
     if (status == 0 && !is_known) {
-        status = normal_fail(normal, ERR_MALFORMED,
-                             "'%.60s' is not one of no, always, on-failure[:N], unless-stopped",
-                             text);
+        status =
+            normal_fail(normal, ERR_MALFORMED,
+                        "'%.60s' is not one of no, always, on-failure[:N], unless-stopped", text);
         json_decref(*ret);
     }
     return status;
@@ -223,14 +223,10 @@ static int health_test(struct normal *normal, json_t *value, json_t **ret)
 int normal_healthcheck(struct normal *normal, json_t *value, json_t **ret)
 {
     static const struct normal_key keys[] = {
-        {"disable", normal_bool, NULL},
-        {"interval", normal_duration, NULL},
-        {"retries", normal_integer, NULL},
-        {"start_interval", normal_duration, NULL},
-        {"start_period", normal_duration, NULL},
-        {"test", health_test, NULL},
-        {"timeout", normal_duration, NULL},
-        {NULL, NULL, NULL},
+        {"disable", normal_bool, NULL},          {"interval", normal_duration, NULL},
+        {"retries", normal_integer, NULL},       {"start_interval", normal_duration, NULL},
+        {"start_period", normal_duration, NULL}, {"test", health_test, NULL},
+        {"timeout", normal_duration, NULL},      {NULL, NULL, NULL},
     };
     return normal_object(normal, value, keys, ret);
 }
@@ -339,12 +335,9 @@ int normal_ulimits(struct normal *normal, json_t *value, json_t **ret)
 static int hook(struct normal *normal, json_t *value, json_t **ret)
 {
     static const struct normal_key keys[] = {
-        {"command", normal_command, NULL},
-        {"environment", normal_environment, NULL},
-        {"privileged", normal_bool, NULL},
-        {"user", normal_text, NULL},
-        {"working_dir", normal_text, NULL},
-        {NULL, NULL, NULL},
+        {"command", normal_command, NULL},  {"environment", normal_environment, NULL},
+        {"privileged", normal_bool, NULL},  {"user", normal_text, NULL},
+        {"working_dir", normal_text, NULL}, {NULL, NULL, NULL},
     };
     return normal_object(normal, value, keys, ret);
 }

@@ -43,8 +43,10 @@ static int read_top(struct normal *normal, json_t *value, const struct normal_ke
 static int ipam_config(struct normal *normal, json_t *value, json_t **ret)
 {
     static const struct normal_key keys[] = {
-        {"aux_addresses", normal_any, ""},   {"gateway", normal_text, NULL},
-        {"ip_range", normal_text, ""},       {"subnet", normal_text, NULL},
+        {"aux_addresses", normal_any, ""},
+        {"gateway", normal_text, NULL},
+        {"ip_range", normal_text, ""},
+        {"subnet", normal_text, NULL},
         {NULL, NULL, NULL},
     };
     return normal_object(normal, value, keys, ret);
@@ -85,11 +87,16 @@ static int driver(struct normal *normal, json_t *value, json_t **ret)
 int normal_network(struct normal *normal, json_t *value, json_t **ret)
 {
     static const struct normal_key keys[] = {
-        {"attachable", normal_bool, NULL},  {"driver", driver, NULL},
-        {"driver_opts", normal_map, ""},    {"enable_ipv4", normal_bool, ""},
-        {"enable_ipv6", normal_bool, ""},   {"external", external, NULL},
-        {"internal", normal_bool, NULL},    {"ipam", ipam, NULL},
-        {"labels", normal_map, NULL},       {"name", normal_text, NULL},
+        {"attachable", normal_bool, NULL},
+        {"driver", driver, NULL},
+        {"driver_opts", normal_map, ""},
+        {"enable_ipv4", normal_bool, ""},
+        {"enable_ipv6", normal_bool, ""},
+        {"external", external, NULL},
+        {"internal", normal_bool, NULL},
+        {"ipam", ipam, NULL},
+        {"labels", normal_map, NULL},
+        {"name", normal_text, NULL},
         {NULL, NULL, NULL},
     };
     return read_top(normal, value, keys, ret);
@@ -98,9 +105,8 @@ int normal_network(struct normal *normal, json_t *value, json_t **ret)
 int normal_top_volume(struct normal *normal, json_t *value, json_t **ret)
 {
     static const struct normal_key keys[] = {
-        {"driver", driver, NULL},     {"driver_opts", normal_map, ""},
-        {"external", external, NULL}, {"labels", normal_map, NULL},
-        {"name", normal_text, NULL},  {NULL, NULL, NULL},
+        {"driver", driver, NULL},     {"driver_opts", normal_map, ""}, {"external", external, NULL},
+        {"labels", normal_map, NULL}, {"name", normal_text, NULL},     {NULL, NULL, NULL},
     };
     return read_top(normal, value, keys, ret);
 }
@@ -108,10 +114,10 @@ int normal_top_volume(struct normal *normal, json_t *value, json_t **ret)
 static int read_source(struct normal *normal, json_t *value, json_t **ret)
 {
     static const struct normal_key keys[] = {
-        {"content", normal_text, NULL},     {"driver", normal_text, ""},
-        {"driver_opts", normal_map, ""},    {"environment", normal_text, NULL},
-        {"external", external, NULL},       {"file", normal_path, NULL},
-        {"labels", normal_map, NULL},       {"name", normal_text, NULL},
+        {"content", normal_text, NULL},       {"driver", normal_text, ""},
+        {"driver_opts", normal_map, ""},      {"environment", normal_text, NULL},
+        {"external", external, NULL},         {"file", normal_path, NULL},
+        {"labels", normal_map, NULL},         {"name", normal_text, NULL},
         {"template_driver", normal_text, ""}, {NULL, NULL, NULL},
     };
     int status = read_top(normal, value, keys, ret);

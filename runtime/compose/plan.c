@@ -7,7 +7,7 @@
 const char *plan_action_text(enum plan_action action)
 {
     static const char *const texts[] = {
-        [PLAN_KEEP] = "Running",       [PLAN_START] = "Started", [PLAN_CREATE] = "Started",
+        [PLAN_KEEP] = "Running",       [PLAN_START] = "Started",  [PLAN_CREATE] = "Started",
         [PLAN_RECREATE] = "Recreated", [PLAN_REMOVE] = "Removed",
     };
     return texts[action];
@@ -82,8 +82,7 @@ json_t *plan_orphans(const json_t *services, const json_t *services_off, const j
         json_t *container = json_array_get(existing, i);
         const char *service = json_get_text(container, "Service", "");
         if (json_object_get(services, service) == NULL &&
-            json_object_get(services_off, service) == NULL &&
-            !json_get_flag(container, "Oneoff")) {
+            json_object_get(services_off, service) == NULL && !json_get_flag(container, "Oneoff")) {
             json_array_append(orphans, container);
         }
     }

@@ -1,4 +1,5 @@
-/* plan.h - what has to be done so that the containers of a service are what they should be. Pure. */
+/* plan.h - what has to be done so that the containers of a service are what they should be. Pure.
+ */
 #ifndef RUNTIME_COMPOSE_PLAN_H
 #define RUNTIME_COMPOSE_PLAN_H
 
@@ -16,9 +17,9 @@ enum plan_action {
 const char *plan_action_text(enum plan_action action);
 
 struct plan_options {
-    bool is_forced;    /* --force-recreate */
-    bool keeps_old;    /* --no-recreate */
-    bool starts;       /* false: `create`, containers are made and not started */
+    bool is_forced; /* --force-recreate */
+    bool keeps_old; /* --no-recreate */
+    bool starts;    /* false: `create`, containers are made and not started */
 };
 
 struct plan_service {

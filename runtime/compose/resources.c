@@ -44,8 +44,8 @@ static char *label_text(const struct compose *compose, const char *kind, const c
 
 static int fill_network(const json_t *document, struct network *network, struct err *err)
 {
-    const json_t *ipam = json_array_get(
-        json_object_get(json_object_get(document, "ipam"), "config"), 0);
+    const json_t *ipam =
+        json_array_get(json_object_get(json_object_get(document, "ipam"), "config"), 0);
     const char *subnet = json_get_text(ipam, "subnet", NULL);
     const char *gateway = json_get_text(ipam, "gateway", NULL);
     int status = 0;
@@ -124,8 +124,7 @@ int resources_make(struct compose *compose, const json_t *services, struct err *
     }
     json_object_foreach(json_object_get(compose->project.document, "networks"), key, document)
     {
-        int status =
-            is_used_by(services, key) ? make_network(compose, key, document, err) : 0;
+        int status = is_used_by(services, key) ? make_network(compose, key, document, err) : 0;
         if (status != 0) {
             return status;
         }

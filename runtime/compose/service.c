@@ -34,9 +34,9 @@ const char *service_container_name(const json_t *project, const char *name, cons
                                    int number, struct arena *arena)
 {
     const char *given = json_get_text(service, "container_name", NULL);
-    return given != NULL ? given
-                         : arena_printf(arena, "%s-%s-%d", json_get_text(project, "name", ""), name,
-                                        number);
+    return given != NULL
+               ? given
+               : arena_printf(arena, "%s-%s-%d", json_get_text(project, "name", ""), name, number);
 }
 
 /* ---- texts ---- */
@@ -74,8 +74,7 @@ static void add_pairs(const struct translation *t, struct text_list *list, const
     json_object_foreach((json_t *)(uintptr_t)object, name, value)
     {
         if (json_is_string(value)) {
-            text_list_add(list,
-                          arena_printf(t->arena, "%s=%s", name, json_string_value(value)));
+            text_list_add(list, arena_printf(t->arena, "%s=%s", name, json_string_value(value)));
         }
     }
 }
@@ -92,8 +91,8 @@ static void add_labels(const struct translation *t)
     } own[] = {
         {"project", json_get_text(input->project, "name", "")},
         {"service", input->name},
-        {"container-number", arena_printf(t->arena, "%d", input->number == 0 ? 1 : input->number)},
-        {"oneoff", input->number == 0 ? "True" : "False"},
+        {"container-number", arena_printf(t->arena, "%d", input->number <= 0 ? 1 : input->number)},
+        {"oneoff", input->number <= 0 ? "True" : "False"},
         {"config-hash", input->hash},
         {"project.config_files", input->config_files},
         {"project.working_dir", input->directory},
@@ -101,8 +100,7 @@ static void add_labels(const struct translation *t)
     };
     add_pairs(t, list, json_object_get(t->service, "labels"));
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
-        text_list_add(list,
-                      arena_printf(t->arena, LABEL_PREFIX "%s=%s", own[i].key, own[i].value));
+        text_list_add(list, arena_printf(t->arena, LABEL_PREFIX "%s=%s", own[i].key, own[i].value));
     }
 }
 
@@ -147,16 +145,15 @@ static void add_volume(const struct translation *t, const json_t *volume)
         return;
     }
     const char *propagation = json_get_text(bind, "propagation", "");
-    bool must_exist = strcmp(type, "bind") == 0 &&
-                      !json_get_flag(bind, "create_host_path") &&
+    bool must_exist = strcmp(type, "bind") == 0 && !json_get_flag(bind, "create_host_path") &&
                       json_object_get(bind, "create_host_path") != NULL;
     bool has_comma = strchr(source, ',') != NULL || strchr(target, ',') != NULL;
     if (!has_comma && (must_exist || strchr(source, ':') != NULL)) {
-        text_list_add(&t->out->options.mount,
-                      arena_printf(t->arena, "type=%s,source=%s,target=%s%s%s%s", type, source,
-                                   target, ro[1] == 'o' ? ",readonly" : "",
-                                   propagation[0] == '\0' ? "" : ",bind-propagation=",
-                                   propagation));
+        text_list_add(
+            &t->out->options.mount,
+            arena_printf(t->arena, "type=%s,source=%s,target=%s%s%s%s", type, source, target,
+                         ro[1] == 'o' ? ",readonly" : "",
+                         propagation[0] == '\0' ? "" : ",bind-propagation=", propagation));
         return;
     }
     if (strcmp(type, "volume") == 0 && source[0] == '\0') {
@@ -164,12 +161,11 @@ static void add_volume(const struct translation *t, const json_t *volume)
         return;
     }
     bool nocopy = json_get_flag(json_object_get(volume, "volume"), "nocopy");
-    text_list_add(&t->out->options.volume,
-                  arena_printf(t->arena, "%s:%s:%s%s%s%s",
-                               strcmp(type, "volume") == 0 ? real_name(t, "volumes", source)
-                                                           : source,
-                               target, ro, nocopy ? ",nocopy" : "",
-                               propagation[0] == '\0' ? "" : ",", propagation));
+    text_list_add(
+        &t->out->options.volume,
+        arena_printf(t->arena, "%s:%s:%s%s%s%s",
+                     strcmp(type, "volume") == 0 ? real_name(t, "volumes", source) : source, target,
+                     ro, nocopy ? ",nocopy" : "", propagation[0] == '\0' ? "" : ",", propagation));
 }
 
 static void add_mounts(const struct translation *t)
@@ -193,8 +189,8 @@ static void add_files(const struct translation *t)
             const char *source = json_get_text(item, "source", "");
             const char *target = json_get_text(item, "target", source);
             const char *path = target[0] == '/' ? target
-                               : s == 0 ? arena_printf(t->arena, "/run/secrets/%s", target)
-                                        : arena_printf(t->arena, "/%s", target);
+                               : s == 0         ? arena_printf(t->arena, "/run/secrets/%s", target)
+                                                : arena_printf(t->arena, "/%s", target);
             text_list_add(&t->out->options.mount,
                           arena_printf(t->arena, "type=bind,source=%s/%u,target=%s,readonly",
                                        t->input->secrets_directory, number++, path));
@@ -241,12 +237,11 @@ static void add_ulimits(const struct translation *t)
     json_t *value = NULL;
     json_object_foreach(ulimits, name, value)
     {
-        int64_t soft = json_is_integer(value) ? json_integer_value(value)
-                                              : json_get_integer(value, "soft", 0);
+        int64_t soft =
+            json_is_integer(value) ? json_integer_value(value) : json_get_integer(value, "soft", 0);
         int64_t hard = json_is_integer(value) ? soft : json_get_integer(value, "hard", soft);
-        text_list_add(&t->out->options.ulimit,
-                      arena_printf(t->arena, "%s=%lld:%lld", name, (long long)soft,
-                                   (long long)hard));
+        text_list_add(&t->out->options.ulimit, arena_printf(t->arena, "%s=%lld:%lld", name,
+                                                            (long long)soft, (long long)hard));
     }
 }
 
@@ -280,19 +275,18 @@ static void add_limits(const struct translation *t)
 
 static void add_restart(const struct translation *t)
 {
-    const json_t *policy =
-        json_object_get(json_object_get(t->service, "deploy"), "restart_policy");
+    const json_t *policy = json_object_get(json_object_get(t->service, "deploy"), "restart_policy");
     const char *condition = json_get_text(policy, "condition", NULL);
     t->out->options.restart = text_of(t, "restart");
-    if (t->input->number == 0) {
+    if (t->input->number <= 0) {
         t->out->options.restart = NULL; /* a one-off runs once */
     } else if (condition != NULL) {
         int64_t attempts = json_get_integer(policy, "max_attempts", 0);
-        t->out->options.restart = strcmp(condition, "none") == 0 ? "no"
-                                  : strcmp(condition, "on-failure") == 0
-                                      ? arena_printf(t->arena, "on-failure:%lld",
-                                                     (long long)attempts)
-                                      : "always";
+        t->out->options.restart =
+            strcmp(condition, "none") == 0 ? "no"
+            : strcmp(condition, "on-failure") == 0
+                ? arena_printf(t->arena, "on-failure:%lld", (long long)attempts)
+                : "always";
     } else if (policy != NULL && t->out->options.restart == NULL) {
         t->out->options.restart = "always";
     }
@@ -419,7 +413,7 @@ void service_translate(const struct service_input *input, struct arena *arena,
     add_texts_and_flags(&t);
     add_lists(&t);
     add_labels(&t);
-    if (input->number > 0) {
+    if (input->number != 0) {
         add_ports(&t);
     }
     add_mounts(&t);
@@ -440,8 +434,8 @@ void service_container_deinit(struct service_container *container)
 
 json_t *service_fingerprint(const json_t *project, const char *name, const json_t *service)
 {
-    static const char *const left_out[] = {"build", "depends_on", "scale", "profiles",
-                                           "pull_policy", "develop", "attach"};
+    static const char *const left_out[] = {"build",       "depends_on", "scale", "profiles",
+                                           "pull_policy", "develop",    "attach"};
     static const char *const sections[] = {"networks", "volumes"};
     json_t *out = json_copy((json_t *)(uintptr_t)service);
     for (size_t i = 0; i < sizeof(left_out) / sizeof(left_out[0]); i++) {
@@ -462,7 +456,8 @@ json_t *service_fingerprint(const json_t *project, const char *name, const json_
         json_object_foreach(objects, key, object)
         {
             CLEANUP(free) char *label = mem_printf("%s.%s", sections[i], key);
-            bool is_used = i == 1 || json_object_get(json_object_get(service, "networks"), key) != NULL;
+            bool is_used =
+                i == 1 || json_object_get(json_object_get(service, "networks"), key) != NULL;
             if (is_used) {
                 json_object_set_new(out, label, json_text(json_get_text(object, "name", "")));
             }

@@ -27,7 +27,7 @@ struct service_input {
     const json_t *project; /* the document */
     const char *name;
     const json_t *service;
-    int number;       /* from 1; 0: a one-off of `run` */
+    int number;       /* from 1; 0: a one-off of `run`, -1: one that publishes ports, too */
     const char *hash; /* label config-hash */
     const char *config_files;
     const char *directory;

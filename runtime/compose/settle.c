@@ -55,8 +55,8 @@ static void filter_profiles(struct settle *settle)
     json_t *services = services_of(settle->project);
     CLEANUP(json) json_t *named = json_object();
     for (size_t i = 0; i < settle->input->service_count; i++) {
-        const json_t *profiles = json_object_get(
-            json_object_get(services, settle->input->services[i]), "profiles");
+        const json_t *profiles =
+            json_object_get(json_object_get(services, settle->input->services[i]), "profiles");
         for (size_t k = 0; k < json_array_size(profiles); k++) {
             json_object_set_new(named, json_string_value(json_array_get(profiles, k)), json_true());
         }
@@ -87,8 +87,8 @@ static void name_section(struct settle *settle, const char *section)
             continue;
         }
         CLEANUP(free)
-        char *name = json_get_flag(object, "external") ? mem_strdup(key)
-                                                       : mem_printf("%s_%s", project, key);
+        char *name =
+            json_get_flag(object, "external") ? mem_strdup(key) : mem_printf("%s_%s", project, key);
         json_t *copy = json_copy(object);
         places_set(&settle->project->places, copy, places_find(&settle->project->places, object));
         json_object_set_new(copy, "name", json_text(name));

@@ -15,7 +15,7 @@ static int take_word(const char **at, struct buf *word, struct err *err)
                        (quote == '\0' || strchr("\"\\$`", (*at)[1]) != NULL);
         if (escapes) {
             (*at)++;
-            buf_append_u8(word, (uint8_t)**at);
+            buf_append_u8(word, (uint8_t) * *at);
         } else if (quote == '\0' && (c == '"' || c == '\'')) {
             quote = c;
         } else if (c == quote) {

@@ -27,16 +27,16 @@ json_t *snapshot_describe(struct container *container)
     enum container_status status = container_refresh(container);
     char health[16];
     health_read(container, health);
-    return json_pack(
-        "{ss ss ss ss si sb ss ss ss ss si ss}", "Id", container->id, "Name",
-        container_name(container), "Project", label_of(container, "project"), "Service",
-        label_of(container, "service"), "Number",
-        (int)strtol(label_of(container, "container-number"), NULL, 10), "Oneoff",
-        strcmp(label_of(container, "oneoff"), "True") == 0, "Hash",
-        label_of(container, "config-hash"), "Image",
-        json_get_text(container->document, "Image", ""), "ConfigFiles",
-        label_of(container, "project.config_files"), "Status", container_status_text(status),
-        "ExitCode", (int)json_get_integer(container->state, "ExitCode", 0), "Health", health);
+    return json_pack("{ss ss ss ss si sb ss ss ss ss si ss}", "Id", container->id, "Name",
+                     container_name(container), "Project", label_of(container, "project"),
+                     "Service", label_of(container, "service"), "Number",
+                     (int)strtol(label_of(container, "container-number"), NULL, 10), "Oneoff",
+                     strcmp(label_of(container, "oneoff"), "True") == 0, "Hash",
+                     label_of(container, "config-hash"), "Image",
+                     json_get_text(container->document, "Image", ""), "ConfigFiles",
+                     label_of(container, "project.config_files"), "Status",
+                     container_status_text(status), "ExitCode",
+                     (int)json_get_integer(container->state, "ExitCode", 0), "Health", health);
 }
 
 static int add(struct container *container, void *context)

@@ -196,14 +196,13 @@ static json_t *read_node(struct reading *reading, int index, int depth)
                     : node->type == YAML_SEQUENCE_NODE ? read_sequence(reading, node, depth)
                                                        : read_scalar(node);
     if (value == NULL) {
-        return node->type == YAML_SCALAR_NODE
-                   ? fail(reading, node, ERR_MALFORMED, "not UTF-8")
-                   : NULL;
+        return node->type == YAML_SCALAR_NODE ? fail(reading, node, ERR_MALFORMED, "not UTF-8")
+                                              : NULL;
     }
     places_set(reading->places, value, place_of(reading, node));
     const char *tag = (const char *)node->tag;
-    bool is_special = tag != NULL && (strcmp(tag, YAML_TEXT_RESET) == 0 ||
-                                      strcmp(tag, YAML_TEXT_OVERRIDE) == 0);
+    bool is_special =
+        tag != NULL && (strcmp(tag, YAML_TEXT_RESET) == 0 || strcmp(tag, YAML_TEXT_OVERRIDE) == 0);
     if (is_special) {
         value = json_pack("{so}", tag, value);
         places_set(reading->places, value, place_of(reading, node));
@@ -272,10 +271,10 @@ static void emit_text(yaml_emitter_t *emitter, const char *text, size_t size, bo
 /* True when a plain scalar would be read as this very text. */
 static bool reads_as_text(const char *text)
 {
-    static const char *const words[] = {"true", "True", "TRUE", "false", "False", "FALSE", "",
-                                        "~",    "null", "Null", "NULL",  "yes",   "Yes",   "no",
-                                        "No",   "on",   "On",   "off",   "Off",   "y",     "n",
-                                        "Y",    "N",    NULL};
+    static const char *const words[] = {"true", "True", "TRUE", "false", "False", "FALSE",
+                                        "",     "~",    "null", "Null",  "NULL",  "yes",
+                                        "Yes",  "no",   "No",   "on",    "On",    "off",
+                                        "Off",  "y",    "n",    "Y",     "N",     NULL};
     bool is_number_like = strspn(text, "0123456789.:+-_eExXobaAcdf") == strlen(text);
     return !is_one_of(text, words) && !is_number_like && text[0] != '!' && text[0] != '=';
 }

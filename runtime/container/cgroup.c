@@ -128,11 +128,16 @@ int cgroup_detect(struct cgroup *cgroup, struct err *err)
 }
 
 /* Version 1 refuses processes in a cpuset without cpus and mems; a new one starts with none. */
-static int inherit_cpuset(int parent, int child)
+static int inherit_cpuset(int parent, int child, bool is_new)
 {
     static const char *const files[] = {"cpuset.cpus", "cpuset.mems"};
     for (size_t i = 0; i < 2; i++) {
         char value[4096];
+        /* One that somebody else made and left empty takes no processes either. */
+        if (!is_new && file_read_text(child, files[i], value, sizeof value) > 0 && value[0] != 0 &&
+            value[0] != '\n') {
+            continue;
+        }
         int rc = file_read_text(parent, files[i], value, sizeof value);
         if (rc < 0 || (rc = file_write(child, files[i], value)) < 0) {
             return rc;
@@ -187,8 +192,8 @@ static int make_path(struct cgroup_hierarchy *item, const char *path, bool enabl
         if (child < 0) {
             return -errno;
         }
-        if (is_new && !item->is_v2 && (item->controllers & CGROUP_BIT(CGROUP_CPUSET)) != 0) {
-            int rc = inherit_cpuset(at, child);
+        if (!item->is_v2 && (item->controllers & CGROUP_BIT(CGROUP_CPUSET)) != 0) {
+            int rc = inherit_cpuset(at, child, is_new);
             if (rc < 0) {
                 (void)close(child);
                 return rc;

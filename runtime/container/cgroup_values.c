@@ -230,6 +230,9 @@ static void plan_block_io_v1(struct planner *planner, const struct spec_block_io
             add(planner, CGROUP_BLKIO, CGROUP_WRITE_OPTIONAL, "blkio.weight_device",
                 "blockIO.weightDevice", "%" PRId64 ":%" PRId64 " %" PRIu64, device->major,
                 device->minor, device->weight.value);
+            add(planner, CGROUP_BLKIO, CGROUP_WRITE_OPTIONAL, "blkio.bfq.weight_device",
+                "blockIO.weightDevice", "%" PRId64 ":%" PRId64 " %" PRIu64, device->major,
+                device->minor, device->weight.value);
         }
         if (device->leaf_weight.is_set) {
             add(planner, CGROUP_BLKIO, CGROUP_WRITE_OPTIONAL, "blkio.leaf_weight_device",

@@ -175,13 +175,25 @@ static void forward_loop(int master, int pidfd, int signals)
     }
 }
 
+/* Else a "\n" would become "\r\n" twice, and once where standard output is no terminal. */
+static void keep_line_ends(int master)
+{
+    struct termios termios;
+    if (tcgetattr(master, &termios) == 0) {
+        termios.c_oflag &= ~(tcflag_t)ONLCR;
+        (void)tcsetattr(master, TCSANOW, &termios); /* without it output has "\r" at its ends */
+    }
+}
+
 void console_forward(int master, int pidfd)
 {
     struct termios before;
+    keep_line_ends(master);
     bool is_terminal = tcgetattr(0, &before) == 0;
     if (is_terminal) {
         struct termios raw = before;
         cfmakeraw(&raw);
+        raw.c_oflag |= before.c_oflag & OPOST; /* ends of lines are this terminal's business */
         (void)tcsetattr(0, TCSANOW, &raw); /* without it typing is clumsy, not wrong */
         copy_size(master);
     }

@@ -8,6 +8,7 @@
 struct container_options {
     struct arena *arena;
     const char *root; /* of the states */
+    bool is_root_given;
     bool no_cgroup;   /* --cgroup-manager disabled */
     bool is_systemd;  /* --systemd-cgroup */
 };
@@ -64,8 +65,10 @@ MUST_USE int container_print_state(const struct container_options *options, cons
                                    struct buf *out, struct err *err);
 MUST_USE int container_list(const struct container_options *options, bool is_json, bool is_quiet,
                             struct buf *out, struct err *err);
-MUST_USE int container_ps(const struct container_options *options, const char *id, bool is_json,
-                          struct buf *out, struct err *err);
+/* arguments: for ps(1); none: -ef. */
+MUST_USE int container_ps(const struct container_options *options, const char *id,
+                          const struct text_list *arguments, bool is_json, struct buf *out,
+                          struct err *err);
 /* One line of `events --stats`. */
 MUST_USE int container_stats(const struct container_options *options, const char *id,
                              struct buf *out, struct err *err);
@@ -87,7 +90,7 @@ struct container_exec_options {
     const char *pid_file;
     const char *console_socket;
     const char *pidfd_socket;
-    const char *cgroup; /* below the container's */
+    struct text_list cgroups; /* below the container's: "PATH" or "CONTROLLERS:PATH" */
     unsigned preserve_fds;
     bool terminal;
     bool detach;

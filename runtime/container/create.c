@@ -148,6 +148,7 @@ static int prepare_init(struct creation *creation, struct err *err)
                    .path = creation->state.rootfs,
                    .has_user_ns = joins_user || new_user,
                    .is_privileged = geteuid() == 0,
+                   .tree = -1,
                    .root = -1,
                    .dev_readonly = -1,
                    .mask_directory = -1},
@@ -257,6 +258,10 @@ static int follow(struct creation *creation, struct err *err)
         case SYNC_MAP:
             rc = write_maps(creation, err);
             break;
+        case SYNC_TIME:
+            rc = namespaces_write_time_offsets(creation->pid, &creation->spec, err);
+            rc = rc < 0 ? rc : proceed(creation, err);
+            break;
         case SYNC_HOOKS:
             rc = run_runtime_hooks(creation, err);
             break;
@@ -264,6 +269,7 @@ static int follow(struct creation *creation, struct err *err)
             rc = fetch_listener(creation, message.value, err);
             break;
         case SYNC_CREATED:
+            report_debug("init: closing the pipe to signal completion");
             return 0;
         case SYNC_ERROR:
             return err_set(err, message.value < 0 ? message.value : -EIO, "%s", message.text);

@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "runtime/container/create.h"
 #include "runtime/container/kernel.h"
+#include "runtime/container/report.h"
 #include "runtime/container/sync.h"
 
 enum { LATE_FLAGS = CLONE_NEWCGROUP | CLONE_NEWTIME };
@@ -109,10 +110,15 @@ int creation_clone(struct creation *creation, struct err *err)
     bool joins_user = namespaces_join_fd(&creation->namespaces, CLONE_NEWUSER) >= 0;
     bool new_user = (creation->namespaces.new_flags & CLONE_NEWUSER) != 0;
     bool needs_intermediate = joins_user || (new_user && creation->namespaces.join_count > 0);
+    report_debug("nsexec container setup");
     rc = needs_intermediate ? clone_through_intermediate(creation, err)
                             : clone_directly(creation, err);
     if (rc < 0) {
         return rc;
+    }
+    report_debug("child process in init(): %d", creation->pid);
+    if (creation->console_parent >= 0) {
+        (void)close(TAKE_FD(creation->init.console_socket)); /* or its end would never be seen */
     }
     creation->state.pid = creation->pid;
     creation->state.start_time = state_process_start_time(creation->pid);

@@ -111,6 +111,7 @@ int creation_prepare(struct creation *creation, struct err *err)
         if (rc < 0) {
             return rc;
         }
+        report_debug("seccomp filter flags: %u", seccomp_flags(&creation->seccomp));
     }
     /* crun's annotation for those who want to know. */
     const char *strict =
@@ -119,6 +120,7 @@ int creation_prepare(struct creation *creation, struct err *err)
         return err_set(err, ERR_INVALID, "linux.seccomp.syscalls: unknown system call '%s'",
                        creation->seccomp.unknown);
     }
+    process_warn_ambient(&creation->spec.process);
     if (creation->spec.process.capabilities.unknown != NULL) {
         report_warning("process.capabilities: unknown capability '%s' is ignored",
                        creation->spec.process.capabilities.unknown);

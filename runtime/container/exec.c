@@ -226,30 +226,83 @@ static int check_terminal(const struct execution *execution, struct err *err)
     return 0;
 }
 
-static int enter_sub_cgroup(struct execution *execution, struct err *err)
+/* "cpu,memory:PATH" is for those hierarchies of version 1, "PATH" for all. */
+struct sub_cgroup {
+    const char *path;
+    bool is_for_all;
+    uint32_t controllers; /* CGROUP_BIT */
+    bool has_systemd;     /* the hierarchy without a controller */
+};
+
+static int parse_sub_cgroup(struct arena *arena, const char *text, struct sub_cgroup *ret,
+                            struct err *err)
 {
-    const char *name = execution->exec->cgroup;
-    if (name == NULL || name[0] == 0) {
+    const char *colon = strchr(text, ':');
+    *ret = (struct sub_cgroup){.path = colon == NULL ? text : colon + 1,
+                               .is_for_all = colon == NULL};
+    if (colon == NULL) {
         return 0;
     }
+    char *rest = arena_printf(arena, "%.*s", (int)(colon - text), text);
+    for (char *name = strsep(&rest, ","); name != NULL; name = strsep(&rest, ",")) {
+        int controller = cgroup_controller_number(name, strlen(name));
+        if (strcmp(name, "name=systemd") == 0) {
+            ret->has_systemd = true;
+        } else if (controller < 0) {
+            return err_set(err, ERR_INVALID, "--cgroup: unknown controller %s", name);
+        } else {
+            ret->controllers |= CGROUP_BIT(controller);
+        }
+    }
+    return 0;
+}
+
+static bool is_meant(const struct sub_cgroup *sub, const struct cgroup_hierarchy *item)
+{
+    return sub->is_for_all || (!item->is_v2 && (item->controllers & sub->controllers) != 0) ||
+           (sub->has_systemd && strcmp(item->name, "systemd") == 0);
+}
+
+static int enter_sub_cgroup(struct execution *execution, const char *text, struct err *err)
+{
     char path[CGROUP_PATH_SIZE];
     char full[CGROUP_PATH_SIZE * 2];
-    (void)snprintf(full, sizeof full, "%s/%s", execution->container.state.cgroup_path, name);
+    struct sub_cgroup sub;
+    int rc = parse_sub_cgroup(execution->container.options->arena, text, &sub, err);
+    if (rc < 0) {
+        return rc;
+    }
+    (void)snprintf(full, sizeof full, "%s/%s", execution->container.state.cgroup_path, sub.path);
     if (cgroup_path_choose(full, "", path, sizeof path, err) < 0) {
-        return err_set(err, ERR_INVALID, "--cgroup: '%s': `..` components are not allowed", name);
+        return err_set(err, ERR_INVALID, "--cgroup: bad sub cgroup path: %s: `..` components are not allowed", sub.path);
     }
     /* Where the container has made no such group, the process stays in the container's own. */
     bool is_found = false;
     struct cgroup *cgroup = &execution->container.cgroup;
     for (size_t i = 0; i < cgroup->count; i++) {
-        int fd = openat(cgroup->items[i].root, path + 1, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        struct cgroup_hierarchy *item = &cgroup->items[i];
+        int fd = is_meant(&sub, item)
+                     ? openat(item->root, path + 1, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+                     : -1;
         if (fd >= 0) {
-            (void)close(cgroup->items[i].dir); /* a directory */
-            cgroup->items[i].dir = fd;
+            (void)close(item->dir); /* a directory */
+            item->dir = fd;
             is_found = true;
         }
     }
-    return is_found ? 0 : err_set(err, ERR_NOT_FOUND, "--cgroup: '%s' does not exist", path);
+    return is_found ? 0
+                    : err_set(err, ERR_NOT_FOUND,
+                              "--cgroup: adding pid to '%s': no such file or directory", path);
+}
+
+static int enter_sub_cgroups(struct execution *execution, struct err *err)
+{
+    const struct text_list *names = &execution->exec->cgroups;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < names->count; i++) {
+        rc = names->items[i][0] == 0 ? 0 : enter_sub_cgroup(execution, names->items[i], err);
+    }
+    return rc;
 }
 
 static int prepare(struct execution *execution, struct err *err)
@@ -261,7 +314,7 @@ static int prepare(struct execution *execution, struct err *err)
                                 err)) < 0 ||
         (rc = make_process(execution, err)) < 0 || (rc = find_user(execution, err)) < 0 ||
         (rc = check_terminal(execution, err)) < 0 || (rc = find_namespaces(execution, err)) < 0 ||
-        (rc = enter_sub_cgroup(execution, err)) < 0) {
+        (rc = enter_sub_cgroups(execution, err)) < 0) {
         return rc;
     }
     if (execution->spec.linux_.seccomp != NULL) {
@@ -331,8 +384,11 @@ static int run_process(struct execution *execution, struct err *err)
     if (execution->process.terminal) {
         rc = console_open(-1, &execution->process, execution->console_socket, false, err);
     }
-    if (rc < 0 || (rc = process_set_oom_score(&execution->process, err)) < 0 ||
+    if (rc < 0 || (rc = process_set_final_affinity(&execution->process, err)) < 0 ||
+        (rc = process_set_oom_score(&execution->process, err)) < 0 ||
         (rc = process_limit(&execution->process, execution->spec.linux_.personality, err)) < 0 ||
+        (execution->spec.linux_.memory_policy != NULL &&
+         (rc = process_set_memory_policy(execution->spec.linux_.memory_policy, err)) < 0) ||
         (rc = process_write_label(&execution->process, &execution->label, err)) < 0) {
         return rc;
     }
@@ -395,6 +451,9 @@ _Noreturn static void child_main(struct execution *execution)
     }
     (void)umask(0);
     int rc = process_open_label(&execution->process, &execution->label, &err);
+    if (rc == 0) {
+        rc = process_set_initial_affinity(&execution->process, &err);
+    }
     if (rc < 0) {
         fail(execution, rc, &err);
     }
@@ -415,6 +474,7 @@ static int spawn(struct execution *execution, struct err *err)
                                        setns(execution->init_pidfd, CLONE_NEWPID) < 0)) {
         return err_set_errno(err, errno, "exec: join the container's pid namespace");
     }
+    report_debug("nsexec container setup");
     int pid = kernel_clone(0, execution->join.v2_dir, &execution->pidfd, SIGCHLD);
     if (pid == -EBUSY || pid == -EOPNOTSUPP) {
         /* The container made cgroups of its own below and enabled controllers: there are no
@@ -431,7 +491,11 @@ static int spawn(struct execution *execution, struct err *err)
         execution->sync = ends[1];
         child_main(execution);
     }
+    report_debug("child process in init(): %d", pid);
     (void)close(ends[1]); /* the child's */
+    if (execution->console_parent >= 0) {
+        (void)close(execution->console_socket); /* or its end would never be seen */
+    }
     execution->sync = ends[0];
     execution->pid = pid;
     return 0;
@@ -480,6 +544,7 @@ static int follow(struct execution *execution, struct err *err)
             rc = fetch_listener(execution, message.value, err);
             break;
         case SYNC_CREATED:
+            report_debug("init: closing the pipe to signal completion");
             is_early_end = false;
             if (execution->exec->pid_file != NULL) {
                 rc = container_write_pid_file(execution->exec->pid_file, execution->pid, err);

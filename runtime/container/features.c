@@ -1,5 +1,7 @@
 /* features.c - `features` (runtime-spec features.md) and `spec`. */
+#include <linux/magic.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/json_text.h"
@@ -120,6 +122,14 @@ static const char spec_tail[] =
     "  }\n"
     "}\n";
 
+/* With version 1 a cgroup namespace hides from a container where its own groups are: as runc, only
+ * version 2 gets one. */
+static bool has_only_cgroup2(void)
+{
+    struct statfs about;
+    return statfs("/sys/fs/cgroup", &about) == 0 && about.f_type == CGROUP2_SUPER_MAGIC;
+}
+
 void container_print_spec(struct buf *out, bool is_rootless)
 {
     buf_append_text(out, spec_process);
@@ -144,10 +154,10 @@ void container_print_spec(struct buf *out, bool is_rootless)
     buf_append_format(out,
                       "    \"namespaces\": [\n"
                       "      {\"type\": \"pid\"}, %s{\"type\": \"ipc\"}, {\"type\": \"uts\"}, "
-                      "{\"type\": \"mount\"},\n"
-                      "      {\"type\": \"cgroup\"}%s\n"
+                      "{\"type\": \"mount\"}%s%s\n"
                       "    ],\n",
                       is_rootless ? "" : "{\"type\": \"network\"}, ",
+                      has_only_cgroup2() ? ",\n      {\"type\": \"cgroup\"}" : "",
                       is_rootless ? ", {\"type\": \"user\"}" : "");
     buf_append_text(out, spec_tail);
 }

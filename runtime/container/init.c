@@ -70,7 +70,11 @@ static int enter_namespaces(struct init *init, struct err *err)
             return rc;
         }
     }
-    rc = namespaces_make_late(init->spec, init->namespaces->new_flags, err);
+    rc = namespaces_make_late(init->namespaces->new_flags, err);
+    if (rc == 0 && (init->namespaces->new_flags & CLONE_NEWTIME) != 0) {
+        rc = init->spec->linux_.time_offsets.count > 0 ? ask(init, SYNC_TIME, 0, err) : 0;
+        rc = rc < 0 ? rc : namespaces_enter_time(err);
+    }
     if (rc == 0 && (init->namespaces->new_flags & CLONE_NEWNET) != 0) {
         rc = namespaces_raise_loopback(err);
     }
@@ -212,11 +216,19 @@ static int enter_tree(struct init *init, struct err *err)
     struct rootfs *rootfs = &init->rootfs;
     bool has_mount_ns = spec_find_namespace(init->spec, CLONE_NEWNS) != NULL;
     if (!has_mount_ns) {
-        /* The mounts of the host are not ours to change: only the root is. */
+        /* The mounts of the host are not ours to change: only the root is. The terminal is one of
+         * the host's. */
+        bool has_terminal = init->spec->process.terminal && init->console_socket >= 0;
+        int rc = has_terminal ? console_open(-1, &init->spec->process, init->console_socket, false,
+                                             err)
+                              : 0;
+        if (rc < 0) {
+            return rc;
+        }
         if (chroot(rootfs->path) < 0 || chdir("/") < 0) {
             return err_set_errno(err, errno, "root.path: chroot to '%s'", rootfs->path);
         }
-        int rc = run_create_hooks(init, err);
+        rc = run_create_hooks(init, err);
         return rc < 0 ? rc : set_names(init->spec, err);
     }
     int rc = build_tree(init, err);
@@ -238,8 +250,10 @@ static void own_streams(const struct spec_user *user)
         bool is_null =
             fstat(fd, &info) < 0 || (S_ISCHR(info.st_mode) && info.st_rdev == makedev(1, 3));
         if (!is_null && (info.st_uid != user->uid || info.st_gid != user->gid)) {
-            (void)fchown(fd, user->uid,
-                         isatty(fd) ? (gid_t)-1 : user->gid); /* or it stays as it is */
+            gid_t gid = isatty(fd) ? (gid_t)-1 : user->gid;
+            if (fchown(fd, user->uid, gid) < 0) {
+                report_debug("the owner of descriptor %d stays", fd);
+            }
         }
     }
 }
@@ -264,6 +278,22 @@ static void close_others(struct init *init)
     (void)close_range((unsigned)first + (start >= 0 ? 2U : 1U), ~0U, 0); /* Linux 5.9 */
 }
 
+_Noreturn static void end_by_signal(int number)
+{
+    _exit(128 + number);
+}
+
+/* As the first process of a pid namespace it would not even see a SIGTERM from outside. exec gives
+ * back the default. */
+static void die_of_sigterm(void)
+{
+    struct sigaction now;
+    struct sigaction end = {.sa_handler = end_by_signal};
+    if (sigaction(SIGTERM, NULL, &now) == 0 && now.sa_handler == SIG_DFL) {
+        (void)sigaction(SIGTERM, &end, NULL); /* with valid arguments it cannot fail */
+    }
+}
+
 /* Park until `kvrun start` connects; its connection then carries errors back as sync did. */
 static int wait_for_start(struct init *init, struct err *err)
 {
@@ -272,6 +302,7 @@ static int wait_for_start(struct init *init, struct err *err)
     }
     (void)close(init->sync); /* kvrun create may go */
     init->sync = -1;
+    die_of_sigterm();
     for (;;) {
         int fd = accept4(init->start_socket, NULL, NULL, SOCK_CLOEXEC);
         if (fd < 0) {
@@ -290,12 +321,13 @@ static int wait_for_start(struct init *init, struct err *err)
     }
 }
 
-static int run_start_hooks(const struct init *init, struct err *err)
+static int run_start_hooks(const struct init *init, const struct process *process, struct err *err)
 {
     const struct spec_hook_list *hooks = &init->spec->hooks.start_container;
     if (hooks->count == 0) {
         return 0;
     }
+    environ = process->env; /* a hook without an environment has the process's, not kvrun's */
     CLEANUP(buf) struct buf state = BUF_INIT;
     state_append_public(&state, init->spec, init->id, "created", init->pid, init->bundle);
     return hooks_run(hooks, "startContainer", buf_text(&state), err);
@@ -339,6 +371,7 @@ static int run_process(struct init *init, struct err *err)
                               .seccomp = init->seccomp,
                               .arena = init->arena,
                               .keep_groups = keeps_groups(spec)};
+    process_reset_affinity();
     int rc = process_limit(&spec->process, spec->linux_.personality, err);
     if (rc == 0 && spec->linux_.memory_policy != NULL) {
         rc = process_set_memory_policy(spec->linux_.memory_policy, err);
@@ -364,12 +397,15 @@ static int run_process(struct init *init, struct err *err)
     if (prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0) < 0) {
         return err_set_errno(err, errno, "PR_SET_PDEATHSIG");
     }
-    if ((rc = tell_created(init, err)) < 0 || (rc = wait_for_start(init, err)) < 0 ||
-        (rc = run_start_hooks(init, err)) < 0) {
+    if ((rc = tell_created(init, err)) < 0 || (rc = wait_for_start(init, err)) < 0) {
         return rc;
     }
     int listener = -1;
     if (!is_loaded && (rc = process_load_seccomp(&process, &listener, err)) < 0) {
+        return rc;
+    }
+    /* Programs of the image: under the same filter as the image's own process. */
+    if ((rc = run_start_hooks(init, &process, err)) < 0) {
         return rc;
     }
     return process_exec(&process, err);

@@ -53,7 +53,13 @@ static inline int kernel_clone(uint64_t flags, int cgroup_fd, int *ret_pidfd, in
         args.flags |= CLONE_PIDFD;
         args.pidfd = (uint64_t)(uintptr_t)ret_pidfd;
     }
-    return kernel_result(syscall(SYS_clone3, &args, sizeof args));
+    int rc = kernel_result(syscall(SYS_clone3, &args, sizeof args));
+    if (rc == -ENOSYS && cgroup_fd < 0) {
+        /* A filter like Docker's hides clone3; the older call has the same flags. */
+        rc = kernel_result(syscall(SYS_clone, args.flags | args.exit_signal, NULL, ret_pidfd, NULL,
+                                   NULL));
+    }
+    return rc;
 }
 
 static inline int kernel_pivot_root(const char *new_root, const char *old_root)

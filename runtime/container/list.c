@@ -14,35 +14,55 @@
 #include "runtime/container/container.h"
 #include "runtime/container/file.h"
 
-static void append_member(struct buf *out, const char *key, const char *value)
+/* For people one member a line, in a list all in one. */
+struct layout {
+    const char *separator;
+    const char *colon;
+    const char *end;
+};
+static const struct layout layout_lines = {"\n  ", ": ", "\n}"};
+static const struct layout layout_compact = {"", ":", "}"};
+
+static void append_member(struct buf *out, const struct layout *layout, const char *key,
+                          const char *value)
 {
-    buf_append_format(out, ",\n  \"%s\": ", key);
+    buf_append_format(out, ",%s\"%s\"%s", layout->separator, key, layout->colon);
     json_text_append_quoted(out, bytes_from_text(value == NULL ? "" : value));
 }
 
-static void append_state(struct buf *out, const struct state *state, enum state_status status)
+static void append_annotations(struct buf *out, const struct layout *layout,
+                               const struct text_map *annotations)
+{
+    if (annotations->count == 0) {
+        return;
+    }
+    buf_append_format(out, ",%s\"annotations\"%s{", layout->separator, layout->colon);
+    for (size_t i = 0; i < annotations->count; i++) {
+        buf_append_text(out, i == 0 ? "" : ",");
+        buf_append_text(out, layout->separator);
+        json_text_append_quoted(out, bytes_from_text(annotations->items[i].name));
+        buf_append_text(out, layout->colon);
+        json_text_append_quoted(out, bytes_from_text(annotations->items[i].value));
+    }
+    buf_append_format(out, "%s}", layout->separator);
+}
+
+static void append_state(struct buf *out, const struct layout *layout, const struct state *state,
+                         enum state_status status)
 {
     bool has_ended = status == STATE_STOPPED;
-    buf_append_text(out, "{\n  \"ociVersion\": ");
+    buf_append_format(out, "{%s\"ociVersion\"%s", layout->separator, layout->colon);
     json_text_append_quoted(out, bytes_from_text(state->oci_version));
-    append_member(out, "id", state->id);
-    buf_append_format(out, ",\n  \"pid\": %lld", has_ended ? 0LL : (long long)state->pid);
-    append_member(out, "status", state_status_name(status));
-    append_member(out, "bundle", state->bundle);
-    append_member(out, "rootfs", state->rootfs);
-    append_member(out, "created", state->created);
-    if (state->annotations.count > 0) {
-        buf_append_text(out, ",\n  \"annotations\": {");
-        for (size_t i = 0; i < state->annotations.count; i++) {
-            buf_append_text(out, i == 0 ? "\n    " : ",\n    ");
-            json_text_append_quoted(out, bytes_from_text(state->annotations.items[i].name));
-            buf_append_text(out, ": ");
-            json_text_append_quoted(out, bytes_from_text(state->annotations.items[i].value));
-        }
-        buf_append_text(out, "\n  }");
-    }
-    append_member(out, "owner", state->owner == 0 ? "root" : "");
-    buf_append_text(out, "\n}");
+    append_member(out, layout, "id", state->id);
+    buf_append_format(out, ",%s\"pid\"%s%lld", layout->separator, layout->colon,
+                      has_ended ? 0LL : (long long)state->pid);
+    append_member(out, layout, "status", state_status_name(status));
+    append_member(out, layout, "bundle", state->bundle);
+    append_member(out, layout, "rootfs", state->rootfs);
+    append_member(out, layout, "created", state->created);
+    append_annotations(out, layout, &state->annotations);
+    append_member(out, layout, "owner", state->owner == 0 ? "root" : "");
+    buf_append_text(out, layout->end);
 }
 
 int container_print_state(const struct container_options *options, const char *id, struct buf *out,
@@ -61,7 +81,14 @@ int container_print_state(const struct container_options *options, const char *i
     if (rc < 0) {
         return rc;
     }
-    append_state(out, &state, state_status(directory, &state));
+    if (!state.is_created && state.pid == 0) {
+        /* It is just being made, and no hook runs yet that could be asking: what comes of it? */
+        rc = state_lock(directory, err);
+        if (rc < 0 || (rc = state_read(directory, options->arena, &state, err)) < 0) {
+            return rc;
+        }
+    }
+    append_state(out, &layout_lines, &state, state_status(directory, &state));
     buf_append_text(out, "\n");
     return 0;
 }
@@ -81,7 +108,7 @@ static void append_entry(struct listing *listing, int directory, const struct st
         buf_append_format(listing->out, "%s\n", state->id);
     } else if (listing->is_json) {
         buf_append_text(listing->out, listing->count == 1 ? "" : ",");
-        append_state(listing->out, state, status);
+        append_state(listing->out, &layout_compact, state, status);
     } else {
         buf_append_format(listing->out, "%-20s %-10lld %-10s %-40s %-31s %s\n", state->id,
                           status == STATE_STOPPED ? 0LL : (long long)state->pid,
@@ -100,7 +127,7 @@ int container_list(const struct container_options *options, bool is_json, bool i
 {
     struct dirent **entries = NULL;
     int count = scandir(options->root, &entries, NULL, compare_names);
-    if (count < 0 && errno != ENOENT) {
+    if (count < 0 && (errno != ENOENT || options->is_root_given)) {
         return err_set_errno(err, errno, "list '%s'", options->root);
     }
     struct listing listing = {.is_json = is_json && !is_quiet, .is_quiet = is_quiet, .out = out};
@@ -139,30 +166,89 @@ static bool is_listed(const struct cgroup_pids *pids, long pid)
     return false;
 }
 
-/* ps(1) knows all columns; its lines for the container's processes are passed on. */
-static int append_table(const struct cgroup_pids *pids, struct buf *out, struct err *err)
+/* Start ps(1) with the caller's words; a pipe from its output. */
+static FILE *start_ps(const struct text_list *arguments, struct arena *arena, pid_t *ret_pid)
 {
-    FILE *ps = popen("ps -ef", "re");
+    int ends[2];
+    char **argv = arena_zalloc(arena, (arguments->count + 3) * sizeof *argv);
+    argv[0] = (char *)(uintptr_t) "ps";
+    argv[1] = (char *)(uintptr_t) "-ef";
+    for (size_t i = 0; i < arguments->count; i++) {
+        argv[i + 1] = arguments->items[i];
+    }
+    if (pipe2(ends, O_CLOEXEC) < 0) {
+        return NULL;
+    }
+    *ret_pid = fork();
+    if (*ret_pid == 0) {
+        (void)dup2(ends[1], STDOUT_FILENO); /* both are open */
+        (void)execvp(argv[0], argv);
+        _exit(127);
+    }
+    (void)close(ends[1]); /* the child's */
+    FILE *file = *ret_pid < 0 ? NULL : fdopen(ends[0], "r");
+    if (file == NULL) {
+        (void)close(ends[0]); /* only read */
+    }
+    return file;
+}
+
+/* In which column the title line has "PID"; -1: nowhere. */
+static int find_pid_column(const char *titles)
+{
+    char copy[4096];
+    (void)snprintf(copy, sizeof copy, "%s", titles);
+    char *rest = copy;
+    int column = 0;
+    for (char *word = strsep(&rest, " \t\n"); word != NULL; word = strsep(&rest, " \t\n")) {
+        if (strcmp(word, "PID") == 0) {
+            return column;
+        }
+        column += word[0] != 0;
+    }
+    return -1;
+}
+
+static long nth_number(const char *line, int column)
+{
+    for (; column > 0; column--) {
+        line += strspn(line, " \t");
+        line += strcspn(line, " \t");
+    }
+    return strtol(line, NULL, 10);
+}
+
+/* ps knows all columns; its lines for the container's processes are passed on. */
+static int append_table(struct arena *arena, const struct text_list *arguments,
+                        const struct cgroup_pids *pids, struct buf *out, struct err *err)
+{
+    pid_t child = 0;
+    FILE *ps = start_ps(arguments, arena, &child);
     if (ps == NULL) {
         return err_set_errno(err, errno, "run ps");
     }
     char line[4096];
-    bool is_header = true;
+    int column = -1;
+    bool has_titles = false;
     while (fgets(line, sizeof line, ps) != NULL) {
-        char owner[64];
-        long pid = 0;
-        if (is_header || (sscanf(line, "%63s %18ld", owner, &pid) == 2 && is_listed(pids, pid))) {
+        if (!has_titles) {
+            column = find_pid_column(line);
+        }
+        if (!has_titles || (column >= 0 && is_listed(pids, nth_number(line, column)))) {
             buf_append_text(out, line);
         }
-        is_header = false;
+        has_titles = true;
     }
-    return pclose(ps) != 0 && is_header
-               ? err_set(err, ERR_NOT_FOUND, "ps: not found; use --format json")
-               : 0;
+    (void)fclose(ps); /* only read */
+    while (waitpid(child, NULL, 0) < 0 && errno == EINTR) {
+    }
+    return column >= 0 ? 0
+                       : err_set(err, ERR_NOT_FOUND,
+                                 "ps: not found, or without a PID column; use --format json");
 }
 
-int container_ps(const struct container_options *options, const char *id, bool is_json,
-                 struct buf *out, struct err *err)
+int container_ps(const struct container_options *options, const char *id,
+                 const struct text_list *arguments, bool is_json, struct buf *out, struct err *err)
 {
     struct container container;
     int rc = container_open(options, id, false, &container, err);
@@ -180,7 +266,7 @@ int container_ps(const struct container_options *options, const char *id, bool i
         }
         buf_append_text(out, "]\n");
     } else if (rc == 0) {
-        rc = append_table(&pids, out, err);
+        rc = append_table(options->arena, arguments, &pids, out, err);
     }
     mem_free(pids.items);
     container_close(&container);

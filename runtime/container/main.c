@@ -12,6 +12,7 @@
 #include "runtime/container/args.h"
 #include "runtime/container/container.h"
 #include "runtime/container/file.h"
+#include "runtime/container/help.h"
 #include "runtime/container/protect.h"
 #include "runtime/container/report.h"
 #include "runtime/container/update.h"
@@ -31,6 +32,11 @@ struct cli {
 static int read_words(struct cli *cli, const struct args_option *options, bool stop_at_word,
                       struct err *err)
 {
+    const char *next = cli->at < cli->argc ? cli->argv[cli->at] : "";
+    if (strcmp(next, "-h") == 0 || strcmp(next, "--help") == 0) {
+        help_print_command(cli->argv[cli->at - 1], options);
+        return ERR_CANCELLED;
+    }
     cli->words.items = arena_zalloc(&cli->arena, ((size_t)cli->argc + 1) * sizeof(char *));
     return args_parse(cli->argc, cli->argv, &cli->at, options, stop_at_word, &cli->words, err);
 }
@@ -246,12 +252,16 @@ static int command_ps(struct cli *cli, struct err *err)
         {NULL, 0, ARGS_BOOL, NULL},
     };
     struct buf out = BUF_INIT;
-    int rc = read_words(cli, options, false, err);
-    if (rc < 0 || (rc = expect_words(cli, 1, 100, err)) < 0 ||
-        (rc = read_format(format, &is_json, err)) < 0) {
+    int rc = read_words(cli, options, true, err);
+    if (rc < 0 || (rc = read_format(format, &is_json, err)) < 0) {
         return rc;
     }
-    return print(&out, container_ps(&cli->options, cli->words.items[0], is_json, &out, err), err);
+    if (cli->at == cli->argc) {
+        return err_set(err, ERR_INVALID, "ps: a container ID is needed");
+    }
+    const char *id = cli->argv[cli->at++];
+    const struct text_list arguments = {cli->argv + cli->at, (size_t)(cli->argc - cli->at)};
+    return print(&out, container_ps(&cli->options, id, &arguments, is_json, &out, err), err);
 }
 
 static int command_update(struct cli *cli, struct err *err)
@@ -375,7 +385,7 @@ static int command_exec(struct cli *cli, struct err *err)
         {"apparmor", 0, ARGS_TEXT, NULL},
         {"process-label", 0, ARGS_TEXT, NULL},
         {"preserve-fds", 0, ARGS_TEXT, &preserve_fds},
-        {"cgroup", 0, ARGS_TEXT, &exec.cgroup},
+        {"cgroup", 0, ARGS_LIST, &exec.cgroups},
         {"ignore-paused", 0, ARGS_BOOL, &exec.ignore_paused},
         {"no-subreaper", 0, ARGS_BOOL, NULL},
         {NULL, 0, ARGS_BOOL, NULL},
@@ -397,23 +407,24 @@ static int command_exec(struct cli *cli, struct err *err)
     return rc;
 }
 
+/* Said before anything is looked at: engines offer these and show the text. */
+static int command_unsupported(struct cli *cli, const char *name, struct err *err)
+{
+    const struct args_option options[] = {{NULL, 0, ARGS_BOOL, NULL}};
+    const char *next = cli->at < cli->argc ? cli->argv[cli->at] : "";
+    if (strcmp(next, "-h") == 0 || strcmp(next, "--help") == 0) {
+        help_print_command(name, options);
+        return 0;
+    }
+    return err_set(err, ERR_UNSUPPORTED,
+                   "%s is not supported: kvrun does not save and restore processes (no CRIU)",
+                   name);
+}
+
 static int command_version(void)
 {
     (void)printf("kvrun version %s\nspec: 1.3.0\n", VERSION);
     return 0;
-}
-
-static void print_help(FILE *to)
-{
-    (void)fprintf(to,
-                  "kvrun runs containers from OCI bundles.\n\n"
-                  "  kvrun run ID              create, start, wait for and delete a container\n"
-                  "  kvrun create ID           ... and `kvrun start ID` later\n"
-                  "  kvrun exec ID COMMAND     another process in it\n"
-                  "  kvrun state|kill|pause|resume|update|ps|events|delete ID\n"
-                  "  kvrun list | spec | features\n\n"
-                  "Global options: --root DIR --log FILE --log-format text|json --debug\n"
-                  "  --cgroup-manager cgroupfs|disabled --systemd-cgroup --rootless --version\n");
 }
 
 enum command {
@@ -432,14 +443,16 @@ enum command {
     COMMAND_EVENTS,
     COMMAND_FEATURES,
     COMMAND_SPEC,
+    COMMAND_CHECKPOINT,
+    COMMAND_RESTORE,
     COMMAND_COUNT,
 };
 
 static enum command find_command(const char *name)
 {
     static const char *const names[COMMAND_COUNT] = {
-        "create", "run",   "start",  "state",  "kill",   "delete",   "exec", "list",
-        "ps",     "pause", "resume", "update", "events", "features", "spec"};
+        "create", "run",    "start",  "state",    "kill", "delete",     "exec",   "list", "ps",
+        "pause",  "resume", "update", "events",   "features", "spec", "checkpoint", "restore"};
     int i = 0;
     while (i < COMMAND_COUNT && strcmp(names[i], name) != 0) {
         i++;
@@ -480,6 +493,10 @@ static int run_command(struct cli *cli, enum command command, struct err *err)
         return command_features(cli, err);
     case COMMAND_SPEC:
         return command_spec(cli, err);
+    case COMMAND_CHECKPOINT:
+        return command_unsupported(cli, "checkpoint", err);
+    case COMMAND_RESTORE:
+        return command_unsupported(cli, "restore", err);
     case COMMAND_COUNT:
         break;
     }
@@ -538,6 +555,7 @@ static int read_global(struct cli *cli, struct global_options *global, struct er
         return rc;
     }
     cli->options.arena = &cli->arena;
+    cli->options.is_root_given = global->root != NULL;
     cli->options.root = global->root != NULL ? global->root : state_default_root(&cli->arena);
     return 0;
 }
@@ -553,19 +571,21 @@ static int run(struct cli *cli, struct err *err)
         return command_version();
     }
     if (global.help || cli->at == cli->argc || strcmp(cli->argv[cli->at], "help") == 0) {
-        print_help(global.help || cli->at < cli->argc ? stdout : stderr);
+        help_print(global.help || cli->at < cli->argc ? stdout : stderr);
         cli->exit_status = global.help || cli->at < cli->argc ? 0 : 1;
         return 0;
     }
     const char *name = cli->argv[cli->at++];
     enum command command = find_command(name);
     if (command == COMMAND_COUNT) {
-        return err_set(err, ERR_INVALID, "unknown command '%s'; see kvrun --help", name);
+        return err_set(err, ERR_INVALID, "No help topic for '%s': unknown command; see kvrun --help",
+                       name);
     }
     if (command == COMMAND_CREATE || command == COMMAND_RUN || command == COMMAND_EXEC) {
         rc = protect_self(cli->argv, err);
     }
-    return rc < 0 ? rc : run_command(cli, command, err);
+    rc = rc < 0 ? rc : run_command(cli, command, err);
+    return rc == ERR_CANCELLED ? 0 : rc; /* help was printed */
 }
 
 int main(int argc, char **argv)

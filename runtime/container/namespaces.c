@@ -108,35 +108,42 @@ int namespaces_join(const struct namespaces *namespaces, int mask, struct err *e
     return 0;
 }
 
-static int make_time_namespace(const struct spec *spec, struct err *err)
+int namespaces_write_time_offsets(pid_t pid, const struct spec *spec, struct err *err)
 {
-    if (unshare(CLONE_NEWTIME) < 0) {
-        return err_set_errno(err, errno, "linux.namespaces: new time namespace");
-    }
+    char path[64];
+    (void)snprintf(path, sizeof path, "/proc/%d/timens_offsets", pid);
     for (size_t i = 0; i < spec->linux_.time_offsets.count; i++) {
         const struct spec_time_offset *offset = &spec->linux_.time_offsets.items[i];
         char line[128];
         (void)snprintf(line, sizeof line, "%s %lld %u\n", offset->clock, (long long)offset->secs,
                        offset->nanosecs);
-        int rc = file_write(AT_FDCWD, "/proc/self/timens_offsets", line);
+        int rc = file_write(AT_FDCWD, path, line);
         if (rc < 0) {
             return err_set_errno(err, -rc, "linux.timeOffsets: %s", offset->clock);
         }
     }
-    /* The offsets are set for children; enter it ourselves. */
-    CLEANUP(close_fd) int fd = open("/proc/self/ns/time_for_children", O_RDONLY | O_CLOEXEC);
+    return 0;
+}
+
+int namespaces_enter_time(struct err *err)
+{
+    /* What was made is for children; enter it ourselves. */
+    CLEANUP(close_fd) int fd = open("/proc/thread-self/ns/time_for_children", O_RDONLY | O_CLOEXEC);
     if (fd < 0 || setns(fd, CLONE_NEWTIME) < 0) {
         return err_set_errno(err, errno, "linux.namespaces: enter the time namespace");
     }
     return 0;
 }
 
-int namespaces_make_late(const struct spec *spec, int flags, struct err *err)
+int namespaces_make_late(int flags, struct err *err)
 {
     if ((flags & CLONE_NEWCGROUP) != 0 && unshare(CLONE_NEWCGROUP) < 0) {
         return err_set_errno(err, errno, "linux.namespaces: new cgroup namespace");
     }
-    return (flags & CLONE_NEWTIME) != 0 ? make_time_namespace(spec, err) : 0;
+    if ((flags & CLONE_NEWTIME) != 0 && unshare(CLONE_NEWTIME) < 0) {
+        return err_set_errno(err, errno, "linux.namespaces: new time namespace");
+    }
+    return 0;
 }
 
 int namespaces_raise_loopback(struct err *err)

@@ -2,6 +2,8 @@
 #ifndef RUNTIME_CONTAINER_NAMESPACES_H
 #define RUNTIME_CONTAINER_NAMESPACES_H
 
+#include <sys/types.h>
+
 #include "runtime/container/spec.h"
 
 enum { NAMESPACES_MAX = 8 };
@@ -25,7 +27,10 @@ MUST_USE int namespaces_join(const struct namespaces *namespaces, int mask, stru
 
 /* New cgroup and time namespaces, which must come after the process is in its cgroup and user
  * namespace. */
-MUST_USE int namespaces_make_late(const struct spec *spec, int flags, struct err *err);
+MUST_USE int namespaces_make_late(int flags, struct err *err);
+/* From outside: in a user namespace the process may not write them itself. Then it enters. */
+MUST_USE int namespaces_write_time_offsets(pid_t pid, const struct spec *spec, struct err *err);
+MUST_USE int namespaces_enter_time(struct err *err);
 /* The loopback interface of a new network namespace. */
 MUST_USE int namespaces_raise_loopback(struct err *err);
 

@@ -54,6 +54,18 @@ uint64_t process_missing_capabilities(const struct spec_process *spec)
     return wanted & ~own_permitted();
 }
 
+void process_warn_ambient(const struct spec_process *spec)
+{
+    const struct spec_capabilities *caps = &spec->capabilities;
+    uint64_t refused = caps->ambient & ~(caps->inheritable & caps->permitted);
+    for (unsigned number = 0; number < CAPS_COUNT; number++) {
+        if ((refused & BIT(number)) != 0) {
+            report_warning("can't raise ambient capability %s: operation not permitted",
+                           caps_name(number));
+        }
+    }
+}
+
 static const char *find_env(char *const *env, const char *name)
 {
     size_t length = strlen(name);
@@ -65,20 +77,34 @@ static const char *find_env(char *const *env, const char *name)
     return NULL;
 }
 
+/* Each variable once, with the value that came last. Returns how many there are. */
+static size_t copy_env(const struct text_list *env, char **items)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < env->count; i++) {
+        size_t length = strcspn(env->items[i], "=") + 1;
+        size_t at = 0;
+        while (at < count && strncmp(items[at], env->items[i], length) != 0) {
+            at++;
+        }
+        items[at] = env->items[i];
+        count += at == count;
+    }
+    return count;
+}
+
 static void make_env(struct process *process)
 {
     const struct text_list *env = &process->spec->env;
     char **items = arena_zalloc(process->arena, (env->count + 2) * sizeof *items);
-    for (size_t i = 0; i < env->count; i++) {
-        items[i] = env->items[i];
-    }
+    size_t count = copy_env(env, items);
     const char *old = find_env(items, "HOME");
     char home[4096];
     if (old == NULL || old[0] == 0) {
         bool found = user_find_home(-1, process->spec->user.uid, home, sizeof home);
         char *text = arena_printf(process->arena, "HOME=%s", found ? home : "/");
         size_t at = 0;
-        while (at < env->count && strncmp(items[at], "HOME=", 5) != 0) {
+        while (at < count && strncmp(items[at], "HOME=", 5) != 0) {
             at++;
         }
         items[at] = text;

@@ -29,12 +29,20 @@ struct process {
 /* Capabilities asked for that this process does not have and cannot give; 0: none. */
 uint64_t process_missing_capabilities(const struct spec_process *spec);
 
+/* The kernel raises only ambient capabilities that are inheritable and permitted: say so. */
+void process_warn_ambient(const struct spec_process *spec);
+
 /* Resource limits, scheduler, I/O priority, personality. What only a more privileged host could
  * grant (raising a hard limit) is a warning, as containers.md 0.6 says. */
 MUST_USE int process_limit(const struct spec_process *spec,
                            const struct spec_personality *personality, struct err *err);
 MUST_USE int process_set_memory_policy(const struct spec_memory_policy *policy, struct err *err);
 MUST_USE int process_set_oom_score(const struct spec_process *spec, struct err *err);
+/* process.execCPUAffinity: before the cgroup is entered, and after. Without a final one, and for a
+ * container's first process, whatever the caller of kvrun was bound to does not come along. */
+MUST_USE int process_set_initial_affinity(const struct spec_process *spec, struct err *err);
+MUST_USE int process_set_final_affinity(const struct spec_process *spec, struct err *err);
+void process_reset_affinity(void);
 /* On behalf of a child in a user namespace, which may not raise them itself. */
 void process_raise_limits_of(pid_t pid, const struct spec_process *spec);
 

@@ -93,6 +93,13 @@ static int set_scheduler(const struct spec_scheduler *scheduler, struct err *err
                                               .deadline = scheduler->deadline_ns,
                                               .period = scheduler->period_ns};
     int rc = kernel_result(syscall(SYS_sched_setattr, 0, &attributes, 0));
+    if (rc == -EPERM && strcmp(scheduler->policy, "SCHED_DEADLINE") == 0) {
+        /* The kernel's rule: a deadline task may run on all processors of its root domain. */
+        return err_set(err, -EPERM,
+                       "process.scheduler: sched_setattr SCHED_DEADLINE: %s (process scheduler "
+                       "can't be used together with AllowedCPUs)",
+                       err_text(-EPERM));
+    }
     return rc < 0
                ? err_set_errno(err, -rc, "process.scheduler: sched_setattr %s", scheduler->policy)
                : 0;
@@ -161,14 +168,14 @@ int process_set_memory_policy(const struct spec_memory_policy *policy, struct er
                  {"MPOL_F_NUMA_BALANCING", 1U << 13}};
     enum { MODE_COUNT = sizeof modes / sizeof modes[0] };
     if (policy->mode == NULL) {
-        return err_set(err, ERR_INVALID, "linux.memoryPolicy.mode: missing");
+        return err_set(err, ERR_INVALID, "linux.memoryPolicy.mode: invalid memory policy mode: missing");
     }
     unsigned mode = 0;
     while (mode < MODE_COUNT && strcmp(modes[mode], policy->mode) != 0) {
         mode++;
     }
     if (mode == MODE_COUNT) {
-        return err_set(err, ERR_INVALID, "linux.memoryPolicy.mode: unknown mode '%s'",
+        return err_set(err, ERR_INVALID, "linux.memoryPolicy.mode: invalid memory policy mode '%s'",
                        policy->mode);
     }
     unsigned bits = 0;
@@ -178,15 +185,21 @@ int process_set_memory_policy(const struct spec_memory_policy *policy, struct er
             at++;
         }
         if (at == 3) {
-            return err_set(err, ERR_INVALID, "linux.memoryPolicy.flags[%zu]: unknown flag '%s'", i,
+            return err_set(err, ERR_INVALID, "linux.memoryPolicy.flags[%zu]: invalid memory policy flag '%s'", i,
                            policy->flags.items[i]);
         }
         bits |= flags[at].bit;
     }
     uint64_t nodes = 0;
     if (policy->nodes != NULL && !parse_nodes(policy->nodes, &nodes)) {
-        return err_set(err, ERR_INVALID, "linux.memoryPolicy.nodes: '%s' is no list of nodes",
+        return err_set(err, ERR_INVALID, "linux.memoryPolicy.nodes: invalid memory policy node list '%s'",
                        policy->nodes);
+    }
+    bool takes_no_nodes = strcmp(policy->mode, "MPOL_DEFAULT") == 0 ||
+                          strcmp(policy->mode, "MPOL_LOCAL") == 0;
+    if (takes_no_nodes && nodes != 0) {
+        return err_set(err, ERR_INVALID, "linux.memoryPolicy.nodes: mode requires 0 nodes but got %d",
+                       __builtin_popcountll(nodes));
     }
     int rc = kernel_result(syscall(SYS_set_mempolicy, mode | bits, nodes == 0 ? NULL : &nodes,
                                    nodes == 0 ? 0UL : 65UL));

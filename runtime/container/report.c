@@ -95,7 +95,7 @@ void report(enum report_level level, const char *format, ...)
     } else if (level == REPORT_ERROR) {
         buf_append_format(&line, "kvrun: %s\n", text);
     } else {
-        buf_append_format(&line, "kvrun: %s: %s\n", level_name(level), text);
+        append_line(&line, level, text, false);
     }
     err_ignore(file_write_all(STDERR_FILENO, line.data, line.end)); /* as above */
 }

@@ -1,6 +1,8 @@
 #include "runtime/container/rootfs.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -44,7 +46,9 @@ int rootfs_attach(struct rootfs *rootfs, struct err *err)
     if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0) {
         return err_set_errno(err, errno, "make the mount tree a slave");
     }
-    CLEANUP(close_fd) int root = rootfs_clone_tree(AT_FDCWD, rootfs->path, AT_RECURSIVE);
+    CLEANUP(close_fd)
+    int root = rootfs->tree >= 0 ? TAKE_FD(rootfs->tree)
+                                 : rootfs_clone_tree(AT_FDCWD, rootfs->path, AT_RECURSIVE);
     if (root < 0) {
         return err_set_errno(err, -root, "root.path: clone '%s'", rootfs->path);
     }
@@ -81,9 +85,60 @@ static int pivot(const struct rootfs *rootfs, struct err *err)
     return chdir("/") < 0 ? err_set_errno(err, errno, "chdir to the new root") : 0;
 }
 
+/* The octal escapes of mountinfo, in place. */
+static void unescape(char *text)
+{
+    char *to = text;
+    for (; *text != 0; text++, to++) {
+        bool is_escape = text[0] == '\\' && text[1] >= '0' && text[1] <= '3' && text[2] != 0 &&
+                         text[3] != 0;
+        *to = is_escape ? (char)((text[1] - '0') << 6 | (text[2] - '0') << 3 | (text[3] - '0'))
+                        : *text;
+        text += is_escape ? 3 : 0;
+    }
+    *to = 0;
+}
+
+/* The host's proc and sysfs stay in the namespace when the root is only moved; as long as they are
+ * there unmasked, the kernel lets a container with a user namespace of its own mount new ones
+ * without masks. */
+static int hide_kernel_mounts(const struct rootfs *rootfs, struct err *err)
+{
+    CLEANUP(file) FILE *file = fopen("/proc/self/mountinfo", "re");
+    CLEANUP(buf) struct buf points = BUF_INIT; /* read first: a umount changes the file */
+    char line[8192];
+    size_t size = strlen(rootfs->path);
+    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+        char point[4097];
+        char type[32];
+        const char *rest = strstr(line, " - ");
+        if (sscanf(line, "%*d %*d %*s %*s %4096s", point) != 1 || rest == NULL ||
+            sscanf(rest, " - %31s", type) != 1) {
+            continue;
+        }
+        unescape(point);
+        bool is_ours = strncmp(point, rootfs->path, size) == 0 &&
+                       (point[size] == '/' || point[size] == 0);
+        if (!is_ours && (strcmp(type, "proc") == 0 || strcmp(type, "sysfs") == 0)) {
+            buf_append(&points, point, strlen(point) + 1);
+        }
+    }
+    const char *end = (const char *)points.data + points.end;
+    for (const char *point = (const char *)points.data; point < end; point += strlen(point) + 1) {
+        if (umount2(point, MNT_DETACH) < 0 && errno != EINVAL && errno != ENOENT) {
+            return err_set_errno(err, errno, "--no-pivot: hide the host's '%s'", point);
+        }
+    }
+    return 0;
+}
+
 /* For hosts whose root is an initramfs. What is still mounted beside is taken away first. */
 static int move_root(const struct rootfs *rootfs, struct err *err)
 {
+    int hidden = hide_kernel_mounts(rootfs, err);
+    if (hidden < 0) {
+        return hidden;
+    }
     if (fchdir(rootfs->root) < 0) {
         return err_set_errno(err, errno, "enter the rootfs");
     }
@@ -170,6 +225,17 @@ static int mask_file(struct rootfs *rootfs, int target, const char *path, struct
     return rootfs_attach_at(rootfs, null, target, path, err);
 }
 
+static bool is_masked_before(const struct rootfs *rootfs, size_t index)
+{
+    const struct text_list *paths = &rootfs->spec->linux_.masked_paths;
+    for (size_t i = 0; i < index; i++) {
+        if (strcmp(paths->items[i], paths->items[index]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int mask_path(struct rootfs *rootfs, const char *path, struct err *err)
 {
     CLEANUP(close_fd) int target = target_find(rootfs->root, path, 0);
@@ -209,7 +275,8 @@ int rootfs_protect(struct rootfs *rootfs, struct err *err)
         rc = protect_path(rootfs, linux_->readonly_paths.items[i], err);
     }
     for (size_t i = 0; rc == 0 && i < linux_->masked_paths.count; i++) {
-        rc = mask_path(rootfs, linux_->masked_paths.items[i], err);
+        rc = is_masked_before(rootfs, i) ? 0
+                                         : mask_path(rootfs, linux_->masked_paths.items[i], err);
     }
     return rc;
 }

@@ -20,6 +20,7 @@ struct rootfs {
     bool is_privileged; /* kvrun itself runs with the host's capabilities */
     int *devices;       /* per device: a detached clone of a node, or -1; NULL: none */
     int *sources;       /* per mount: a detached tree made beforehand, or -1 */
+    int tree;           /* a detached clone of the root made beforehand, or -1 */
     int root;           /* the attached root; -1 before rootfs_attach */
     bool is_dev_bound;  /* /dev is a bind mount: its owner fills it */
     int dev_readonly;   /* mount of /dev to be made read-only at the end; -1: none */

@@ -184,6 +184,7 @@ static int mount_filesystem(struct rootfs *rootfs, const struct spec_mount *moun
     unsigned follow = is_system || is_dev || (options->flags & MOUNT_OPTION_DEST_NOFOLLOW) != 0
                           ? TARGET_NO_FOLLOW
                           : 0;
+    CLEANUP(close_fd) int found = target_find(rootfs->root, mount->destination, follow);
     CLEANUP(close_fd)
     int target = target_make(rootfs->root, mount->destination, true, follow, err);
     struct stat info;
@@ -195,7 +196,8 @@ static int mount_filesystem(struct rootfs *rootfs, const struct spec_mount *moun
         return err_set(err, -ENOTDIR, "mount at '%s': %s must be mounted on ordinary directory",
                        mount->destination, mount->type);
     }
-    const char *mode = is_type(mount, "tmpfs") ? tmpfs_mode(rootfs, options, target) : NULL;
+    const char *mode =
+        is_type(mount, "tmpfs") && found >= 0 ? tmpfs_mode(rootfs, options, target) : NULL;
     CLEANUP(close_fd) int fd = new_mount(rootfs, mount, options, mode, err);
     if (fd < 0) {
         fd = bind_instead(rootfs, mount, err);
@@ -222,6 +224,26 @@ static int mount_filesystem(struct rootfs *rootfs, const struct spec_mount *moun
         rootfs->dev_readonly = TAKE_FD(fd);
     }
     return rc;
+}
+
+/* Below the rootfs: what an earlier entry has mounted there counts. NULL: elsewhere on the host. */
+static const char *source_in_root(const struct rootfs *rootfs, const struct spec_mount *mount)
+{
+    size_t size = strlen(rootfs->path);
+    bool is_below = mount->source != NULL && strncmp(mount->source, rootfs->path, size) == 0 &&
+                    mount->source[size] == '/' && size > 1;
+    return is_below ? mount->source + size : NULL;
+}
+
+static int open_source_in_root(const struct rootfs *rootfs, const struct spec_mount *mount,
+                               const struct mount_options *options, struct err *err)
+{
+    bool is_recursive = (options->flags & MOUNT_OPTION_RBIND) != 0;
+    CLEANUP(close_fd) int place = target_find(rootfs->root, source_in_root(rootfs, mount), 0);
+    int fd = place < 0 ? place : rootfs_clone_tree(place, "", is_recursive ? AT_RECURSIVE : 0U);
+    return fd < 0 ? err_set_errno(err, -fd, "mount at '%s': bind '%s'", mount->destination,
+                                  mount->source)
+                  : fd;
 }
 
 static int open_source(const struct spec_mount *mount, const struct mount_options *options,
@@ -276,7 +298,9 @@ static int mount_bind(struct rootfs *rootfs, size_t index, const struct mount_op
     }
     CLEANUP(close_fd)
     int source = rootfs->sources[index] >= 0 ? TAKE_FD(rootfs->sources[index])
-                                             : open_source(mount, options, err);
+                 : source_in_root(rootfs, mount) != NULL
+                     ? open_source_in_root(rootfs, mount, options, err)
+                     : open_source(mount, options, err);
     struct stat info;
     if (source < 0) {
         return source;
@@ -361,6 +385,13 @@ static int set_idmap(struct rootfs *rootfs, const struct spec_mount *mount,
 
 int rootfs_open_sources(struct rootfs *rootfs, struct err *err)
 {
+    if (rootfs->is_privileged && rootfs->has_user_ns) {
+        /* Root of the container's user namespace need not be able to reach the place. */
+        rootfs->tree = rootfs_clone_tree(AT_FDCWD, rootfs->path, AT_RECURSIVE);
+        if (rootfs->tree < 0) {
+            return err_set_errno(err, -rootfs->tree, "root.path: clone '%s'", rootfs->path);
+        }
+    }
     size_t count = rootfs->spec->mounts.count;
     rootfs->sources = arena_alloc(rootfs->arena, (count + 1) * sizeof(int));
     for (size_t i = 0; i < count; i++) {
@@ -384,7 +415,9 @@ int rootfs_open_sources(struct rootfs *rootfs, struct err *err)
             }
             continue;
         }
-        if (!rootfs->is_privileged || !(idmapped || must_share || rootfs->has_user_ns)) {
+        bool is_early = idmapped || must_share ||
+                        (rootfs->has_user_ns && source_in_root(rootfs, mount) == NULL);
+        if (!rootfs->is_privileged || !is_early) {
             continue;
         }
         CLEANUP(close_fd) int fd = open_source(mount, &options, err);

@@ -32,6 +32,8 @@ struct seccomp_program {
 MUST_USE int seccomp_compile(struct arena *arena, const struct spec_seccomp *spec,
                              struct seccomp_program *ret, struct err *err);
 
+/* The flags of seccomp(2) that seccomp_load gives. */
+unsigned seccomp_flags(const struct seccomp_program *program);
 /* Load into this thread. Returns the listener's descriptor if has_notify, else 0; -errno. */
 MUST_USE int seccomp_load(const struct seccomp_program *program);
 

@@ -18,6 +18,7 @@
 
 enum sync_type {
     SYNC_MAP = 1,
+    SYNC_TIME, /* write the time namespace's offsets */
     SYNC_HOOKS,
     SYNC_SECCOMP,
     SYNC_CREATED,

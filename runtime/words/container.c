@@ -447,6 +447,7 @@ static void take_exit(struct container *container)
     }
     json_object_set_new(state, "Pid", json_integer(0));
     json_object_set_new(state, "Status", json_text("exited"));
+    json_object_set_new(state, "HasJustEnded", json_true()); /* until lifecycle_finish */
 }
 
 enum container_status container_refresh(struct container *container)
@@ -489,9 +490,9 @@ int container_remove_files(const struct store *store, const struct container *co
         (void)unlinkat(names_fd, name, 0); /* another claim finds it left over */
     }
     status = in_root_remove(containers_fd, doomed);
-    return status == 0 ? 0
-                       : err_set_errno(err, -status, "remove the files of container %.12s",
-                                       container->id);
+    return status == 0
+               ? 0
+               : err_set_errno(err, -status, "remove the files of container %.12s", container->id);
 }
 
 /* Unless whoever began is at it still: it holds the container's lock. */

@@ -1,6 +1,6 @@
 /* container.h - containers of this machine as directories; there is no daemon.
  *
- *     <root>/containers/<id>/container.json   what it was made with; never changes
+ *     <root>/containers/<id>/container.json   what it was made with (rename and update change it)
  *                            state.json       what happened to it last
  *                            upper work merged config.json hosts hostname resolv.conf
  *                            container.log    its output (CRI format), written by its kvshim

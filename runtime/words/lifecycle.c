@@ -16,6 +16,7 @@
 #include "runtime/image/in_root.h"
 #include "runtime/image/json.h"
 #include "runtime/network/network.h"
+#include "runtime/words/event_log.h"
 #include "runtime/words/mount_root.h"
 #include "runtime/words/name_files.h"
 #include "runtime/words/network_join.h"
@@ -219,10 +220,24 @@ int lifecycle_start(const struct store *store, struct container *container, stru
         status = shim_client_start(&client, err);
     }
     shim_client_close(&client);
+    if (status == 0) {
+        event_log(store, container, "start", NULL, NULL);
+    }
     return status;
 }
 
 /* ---- after it ran ---- */
+
+static void log_end(const struct store *store, const struct container *container)
+{
+    char code[24];
+    (void)snprintf(code, sizeof(code), "%lld",
+                   (long long)json_get_integer(container->state, "ExitCode", 0));
+    if (json_get_flag(container->state, "OOMKilled")) {
+        event_log(store, container, "oom", NULL, NULL);
+    }
+    event_log(store, container, "die", "exitCode", code);
+}
 
 int lifecycle_finish(const struct store *store, struct container *container, struct err *err)
 {
@@ -230,6 +245,8 @@ int lifecycle_finish(const struct store *store, struct container *container, str
     bool never_ran = strcmp(before, "created") == 0;
     CLEANUP(json) json_t *networks = json_incref(json_object_get(container->state, "Networks"));
     (void)container_refresh(container); /* reads exit.json before the shim is told to go */
+    bool has_ended = json_get_flag(container->state, "HasJustEnded");
+    json_object_del(container->state, "HasJustEnded");
     forget_shim(container);
     network_leave(container);
     json_object_set_new(container->state, "Pid", json_integer(0));
@@ -243,6 +260,9 @@ int lifecycle_finish(const struct store *store, struct container *container, str
     }
     int status = container_write_state(container, err);
     name_files_update(store, networks);
+    if (has_ended) {
+        log_end(store, container);
+    }
     return status;
 }
 
@@ -255,7 +275,11 @@ int lifecycle_remove(const struct store *store, struct container *container, boo
     if (removes_volumes) {
         volumes_remove_anonymous(store, container);
     }
-    return container_remove_files(store, container, err);
+    int status = container_remove_files(store, container, err);
+    if (status == 0) {
+        event_log(store, container, "destroy", NULL, NULL);
+    }
+    return status;
 }
 
 static int wait_by_shim(const struct container *container, int timeout_ms, int *ret_code,
@@ -317,6 +341,27 @@ static int send_signal(struct container *container, int signal_number, struct er
     return 0;
 }
 
+/* The first process of a pid namespace does not get signals that it neither handles nor blocks:
+ * waiting for it to obey would be waiting for nothing. */
+static bool ignores_signal(const struct container *container, int signal_number)
+{
+    char path[64];
+    char line[256];
+    unsigned long long caught = 0;
+    unsigned long long blocked = 0;
+    (void)snprintf(path, sizeof(path), "/proc/%d/status", (int)container_pid(container));
+    CLEANUP(file) FILE *file = fopen(path, "re");
+    if (file == NULL || json_get_text(container_host(container), "PidMode", "")[0] != '\0') {
+        return false;
+    }
+    bool is_read = false;
+    while (fgets(line, sizeof(line), file) != NULL) {
+        is_read |= sscanf(line, "SigCgt: %llx", &caught) == 1;
+        (void)sscanf(line, "SigBlk: %llx", &blocked); /* before SigCgt, in the same format */
+    }
+    return is_read && (((caught | blocked) >> (signal_number - 1)) & 1) == 0;
+}
+
 static bool is_alive(enum container_status status)
 {
     return status == CONTAINER_RUNNING || status == CONTAINER_PAUSED ||
@@ -354,7 +399,7 @@ static int end_processes(struct container *container, int timeout_s, struct err 
             (int)json_get_integer(container_config(container), "StopTimeout", TIMEOUT_DEFAULT_S);
     }
     status = ERR_TIMEOUT;
-    if (timeout_s > 0) {
+    if (timeout_s > 0 && !ignores_signal(container, signal_number)) {
         status = send_signal(container, signal_number, err);
         status = status != 0 ? status : lifecycle_wait(container, timeout_s * 1000, &code, err);
     }
@@ -390,9 +435,8 @@ int lifecycle_stop(const struct store *store, struct container *container, int t
         status = container_read_state(container, err);
     }
     /* Whoever came first has finished it, and may even have started it again. */
-    return status != 0 || container_pid(container) != pid
-               ? status
-               : lifecycle_finish(store, container, err);
+    return status != 0 || container_pid(container) != pid ? status
+                                                          : lifecycle_finish(store, container, err);
 }
 
 int lifecycle_exit_code(const struct err *err)

@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "runtime/image/image.h"
 #include "runtime/image/json.h"
+#include "runtime/words/event_log.h"
 #include "runtime/words/words.h"
 
 /* `kvimage pull`, with its progress on standard error so that -d prints only the id. */
@@ -150,6 +151,9 @@ int make_container(const struct store *store, const struct make_input *input,
     status = container_write_document(container, !options->is_removed, err);
     if (status == 0) {
         status = container_write_state(container, err);
+    }
+    if (status == 0) {
+        event_log(store, container, "create", NULL, NULL);
     }
     if (status == 0 && options->cidfile != NULL) {
         status = write_cidfile(options->cidfile, container->id, err);

@@ -204,6 +204,16 @@ int shim_client_pause(struct shim_client *client, bool is_resume, struct err *er
     return shim_client_call(client, &request, NULL, err);
 }
 
+int shim_client_update(struct shim_client *client, const char *resources, struct err *err)
+{
+    Coracle__Shim__ShimRequest request = CORACLE__SHIM__SHIM_REQUEST__INIT;
+    Coracle__Shim__ShimUpdateRequest update = CORACLE__SHIM__SHIM_UPDATE_REQUEST__INIT;
+    update.resources_json = as_mutable(resources);
+    request.command_case = CORACLE__SHIM__SHIM_REQUEST__COMMAND_UPDATE;
+    request.update = &update;
+    return shim_client_call(client, &request, NULL, err);
+}
+
 int shim_client_delete(struct shim_client *client, bool is_forced, struct err *err)
 {
     Coracle__Shim__ShimRequest request = CORACLE__SHIM__SHIM_REQUEST__INIT;

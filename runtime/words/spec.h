@@ -38,6 +38,8 @@ struct spec_exec {
 };
 json_t *spec_make_exec(const json_t *container_spec, const struct spec_exec *exec);
 
+/* spec_linux.c: memory, cpu and pids of a HostConfig as "linux.resources". */
+json_t *spec_make_resources(const json_t *host);
 /* spec_linux.c: the "linux" object. */
 MUST_USE int spec_make_linux(const struct spec_input *input, const json_t *capabilities,
                              json_t **ret, struct err *err);

@@ -267,6 +267,18 @@ static void set_sysctls(const struct spec_input *input, json_t *out)
     set_if_filled(out, "sysctl", sysctl);
 }
 
+json_t *spec_make_resources(const json_t *host)
+{
+    json_t *resources = json_object();
+    set_if_filled(resources, "memory", make_memory(host));
+    set_if_filled(resources, "cpu", make_cpu(host));
+    int64_t pids = json_get_integer(host, "PidsLimit", 0);
+    if (pids != 0) {
+        json_object_set_new(resources, "pids", json_pack("{sI}", "limit", (json_int_t)pids));
+    }
+    return resources;
+}
+
 int spec_make_linux(const struct spec_input *input, const json_t *capabilities, json_t **ret,
                     struct err *err)
 {
@@ -286,13 +298,8 @@ int spec_make_linux(const struct spec_input *input, const json_t *capabilities, 
     if (status != 0) {
         return status;
     }
-    json_t *resources = json_pack("{sO}", "devices", rules);
-    set_if_filled(resources, "memory", make_memory(input->host));
-    set_if_filled(resources, "cpu", make_cpu(input->host));
-    int64_t pids = json_get_integer(input->host, "PidsLimit", 0);
-    if (pids != 0) {
-        json_object_set_new(resources, "pids", json_pack("{sI}", "limit", (json_int_t)pids));
-    }
+    json_t *resources = spec_make_resources(input->host);
+    json_object_set(resources, "devices", rules);
     CLEANUP(json)
     json_t *out = json_pack("{ss so so sO}", "cgroupsPath", cgroup, "namespaces",
                             make_namespaces(input), "resources", resources, "devices", devices);

@@ -386,6 +386,17 @@ static int remove_dangling(const struct store *store, struct err *err)
     return status;
 }
 
+int images_prune(const struct store *store, int64_t *ret_bytes, struct err *err)
+{
+    struct collect_result result = {.bytes = 0};
+    int status = remove_dangling(store, err);
+    if (status == 0) {
+        status = collect_garbage(store, &result, err);
+    }
+    *ret_bytes = result.bytes;
+    return status;
+}
+
 int word_prune(int argc, char **argv)
 {
     static const struct command command = {
@@ -394,18 +405,21 @@ int word_prune(int argc, char **argv)
         .operands_max = 0,
     };
     struct err err = {.code = 0};
-    const struct option_spec specs[] = {{0, NULL, OPTION_FLAG, NULL, NULL, NULL}};
+    bool is_forced = false;
+    const struct option_spec specs[] = {
+        {'f', "force", OPTION_FLAG, &is_forced, NULL, "Accepted: nothing is asked"},
+        {0, NULL, OPTION_FLAG, NULL, NULL, NULL},
+    };
     CLEANUP(text_list) struct text_list operands = {NULL, 0};
     CLEANUP(store) struct store store = {.root = NULL};
-    struct collect_result result = {.bytes = 0};
+    int64_t bytes = 0;
     char size[16];
     int status = options_parse(&command, specs, argc, argv, &operands, &err);
     if (status != 0 || (status = store_open(&store, NULL, &err)) != 0 ||
-        (status = remove_dangling(&store, &err)) != 0 ||
-        (status = collect_garbage(&store, &result, &err)) != 0) {
+        (status = images_prune(&store, &bytes, &err)) != 0) {
         return word_fail(&err, EXIT_FAILED);
     }
-    format_size(result.bytes, size);
+    format_size(bytes, size);
     printf("Total reclaimed space: %s\n", size);
     return 0;
 }

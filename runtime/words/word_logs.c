@@ -213,30 +213,6 @@ static int show(struct logs *logs, const char *name, bool follows, struct err *e
     return status != 0 || !follows ? status : follow(logs, &container, &fd, &pending, err);
 }
 
-/* "2026-01-02T03:04:05Z" as it is, "10m" before now. */
-static int parse_moment(const char *text, char *out, size_t room, struct err *err)
-{
-    char *end = NULL;
-    double value = strtod(text, &end);
-    int64_t unit = *end == 's'   ? 1
-                   : *end == 'm' ? 60
-                   : *end == 'h' ? 3600
-                   : *end == 'd' ? 86400
-                                 : 0;
-    if (parse_time(text) != 0) {
-        (void)snprintf(out, room, "%s", text);
-        return 0;
-    }
-    if (end == text || (unit == 0 && *end != '\0') || (unit != 0 && end[1] != '\0')) {
-        return err_set(err, ERR_INVALID, "'%.60s' is neither a time nor like 10m", text);
-    }
-    time_t moment = unit == 0 ? (time_t)value : time(NULL) - (time_t)(value * (double)unit);
-    struct tm utc;
-    gmtime_r(&moment, &utc);
-    (void)strftime(out, room, "%Y-%m-%dT%H:%M:%S", &utc);
-    return 0;
-}
-
 int word_logs(int argc, char **argv)
 {
     static const struct command command = {

@@ -150,6 +150,22 @@ static int network_show(const struct store *store, const char *name, json_t *out
     return status;
 }
 
+static int remove_if_free(const struct network *network, void *context)
+{
+    struct err ignored;
+    if (strcmp(network->name, "bridge") != 0 &&
+        network_remove(context, network->name, &ignored) == 0) {
+        printf("%s\n", network->name);
+    }
+    return 0;
+}
+
+int networks_prune(const struct store *store, struct err *err)
+{
+    int status = lifecycle_reconcile(store, err); /* those that crashed are no members */
+    return status != 0 ? status : network_list(store->root, remove_if_free, store->root, err);
+}
+
 static int act_on_network(const struct store *store, const struct network_options *options,
                           const struct text_list *operands, struct err *err)
 {
@@ -157,6 +173,9 @@ static int act_on_network(const struct store *store, const struct network_option
     int status = 0;
     if (strcmp(verb, "ls") == 0 || strcmp(verb, "list") == 0) {
         return list_networks(store, options->is_quiet, err);
+    }
+    if (strcmp(verb, "prune") == 0) {
+        return networks_prune(store, err);
     }
     if (operands->count < 2) {
         return err_set(err, ERR_INVALID, "network %s needs the name of a network", verb);
@@ -176,7 +195,7 @@ static int act_on_network(const struct store *store, const struct network_option
             status = network_show(store, name, shown, err);
         } else {
             status = err_set(err, ERR_INVALID,
-                             "network: '%.40s' is not one of create ls rm inspect", verb);
+                             "network: '%.40s' is not one of create ls rm inspect prune", verb);
         }
     }
     if (status == 0 && strcmp(verb, "inspect") == 0) {
@@ -190,7 +209,7 @@ static int act_on_network(const struct store *store, const struct network_option
 int word_network(int argc, char **argv)
 {
     static const struct command command = {
-        .usage = "network create|ls|rm|inspect [OPTIONS] [NAME...]",
+        .usage = "network create|ls|rm|inspect|prune [OPTIONS] [NAME...]",
         .summary = "Networks of containers; containers of one know each other by name.",
         .examples = "  kvctl network create --subnet 10.9.0.0/24 app\n",
         .operands_min = 1,
@@ -305,6 +324,13 @@ static int volume_list(const struct store *store, int fd, bool is_quiet, bool pr
     }
     (void)closedir(directory);
     return 0;
+}
+
+int volumes_prune(const struct store *store, struct err *err)
+{
+    CLEANUP(close_fd) int fd = -1;
+    int status = open_volumes(store, &fd, err);
+    return status != 0 ? status : volume_list(store, fd, true, true, err);
 }
 
 static int act_on_volume(const struct store *store, const struct text_list *operands, bool is_quiet,

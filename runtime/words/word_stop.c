@@ -1,4 +1,4 @@
-/* word_stop.c - stop, restart, kill, pause, unpause, wait, rm, rename: one container after the
+/* word_stop.c - stop, restart, kill, pause, unpause, wait, rm: one container after the
  * other. */
 #include <limits.h>
 #include <signal.h>
@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "runtime/image/json.h"
 #include "runtime/words/container_words.h"
+#include "runtime/words/event_log.h"
 #include "runtime/words/lifecycle.h"
 #include "runtime/words/options.h"
 #include "runtime/words/shim_client.h"
@@ -176,8 +177,8 @@ static int send(const struct each *each, struct container *container, struct err
     CLEANUP(close_fd) int lock = -1;
     int number = 0;
     int status = signal_parse(each->signal, &number, err);
-    if (status != 0 || (status = open_shim(each, container, CONTAINER_RUNNING, true, &lock, &client,
-                                           err)) != 0) {
+    if (status != 0 ||
+        (status = open_shim(each, container, CONTAINER_RUNNING, true, &lock, &client, err)) != 0) {
         return status;
     }
     if (is_ending(container, number)) {
@@ -186,6 +187,9 @@ static int send(const struct each *each, struct container *container, struct err
     }
     if (status == 0) {
         status = shim_client_kill(&client, number, false, NULL, err);
+    }
+    if (status == 0) {
+        event_log(each->store, container, "kill", "signal", each->signal);
     }
     shim_client_close(&client);
     return status;
@@ -227,6 +231,7 @@ static int set_paused(const struct each *each, struct container *container, bool
         json_object_set_new(container->state, "Status",
                             json_text(is_resume ? "running" : "paused"));
         status = container_write_state(container, err);
+        event_log(each->store, container, is_resume ? "unpause" : "pause", NULL, NULL);
     }
     return status;
 }

@@ -119,6 +119,29 @@ int64_t parse_time(const char *text)
     return seconds;
 }
 
+int parse_moment(const char *text, char *out, size_t room, struct err *err)
+{
+    char *end = NULL;
+    double value = strtod(text, &end);
+    int64_t unit = *end == 's'   ? 1
+                   : *end == 'm' ? 60
+                   : *end == 'h' ? 3600
+                   : *end == 'd' ? 86400
+                                 : 0;
+    if (parse_time(text) != 0) {
+        (void)snprintf(out, room, "%s", text);
+        return 0;
+    }
+    if (end == text || (unit == 0 && *end != '\0') || (unit != 0 && end[1] != '\0')) {
+        return err_set(err, ERR_INVALID, "'%.60s' is neither a time nor like 10m", text);
+    }
+    time_t moment = unit == 0 ? (time_t)value : time(NULL) - (time_t)(value * (double)unit);
+    struct tm utc;
+    gmtime_r(&moment, &utc);
+    (void)strftime(out, room, "%Y-%m-%dT%H:%M:%S", &utc);
+    return 0;
+}
+
 void format_now(char *out)
 {
     struct timespec now;

@@ -3,6 +3,7 @@
 #define RUNTIME_WORDS_WORDS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -34,6 +35,8 @@ void format_size(int64_t bytes, char *out);
 void format_memory(int64_t bytes, char *out);
 /* RFC 3339 to seconds since 1970; 0 when it is not one. */
 int64_t parse_time(const char *text);
+/* "2026-01-02T03:04:05Z" as it is, "10m" as the time that was then, in the same form. */
+MUST_USE int parse_moment(const char *text, char *out, size_t room, struct err *err);
 /* Now, with nanoseconds; out holds 40. */
 void format_now(char *out);
 

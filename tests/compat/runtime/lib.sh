@@ -8,7 +8,7 @@ skip() { echo "SKIP: $*"; exit 77; }
 command -v busybox >/dev/null || skip "needs busybox-static"
 command -v jq >/dev/null || skip "needs jq"
 
-W=$(mktemp -d /tmp/kvrun-test.XXXXXX)
+W=$(mktemp -d /tmp/kvrun-test.XXXXXX) || exit 1
 CG=kvrun-test-$$ # parent of all cgroups made here
 failures=0
 checks=0
@@ -24,8 +24,8 @@ clean_up() {
         [ -e "$file" ] && kill "$(cat "$file")" 2>/dev/null
     done
     find /sys/fs/cgroup -depth -type d -path "*/$CG*" -exec rmdir {} + 2>/dev/null
-    umount -R "$W" 2>/dev/null
-    rm -rf "$W"
+    umount -R "${W:?}" 2>/dev/null
+    rm -rf --one-file-system "${W:?}"
 }
 trap clean_up EXIT
 trap 'exit 1' INT TERM
@@ -65,15 +65,16 @@ finish() {
     exit
 }
 
-# wait_until COMMAND...: no fixed sleeps; gives up after 10 s.
+# wait_until COMMAND...: no fixed sleeps; gives up after two minutes, however busy the machine is.
 wait_until() {
-    local i=0
+    local deadline=$((SECONDS + 120))
     until "$@" >/dev/null 2>&1; do
-        i=$((i + 1))
-        [ $i -lt 500 ] || return 1
+        [ $SECONDS -lt $deadline ] || return 1
         sleep 0.02
     done
 }
+# prints WANTED COMMAND...: for wait_until, which would evaluate "$(...)" only once
+prints() { [ "$("${@:2}" 2>/dev/null)" = "$1" ]; }
 
 make_rootfs() { # make_rootfs DIR
     mkdir -p "$1"/bin "$1"/proc "$1"/sys "$1"/dev "$1"/tmp "$1"/etc "$1"/root "$1"/home/bob
@@ -97,6 +98,7 @@ bundle() {
     rm -f "$W/$name/config.json"
     "$KVRUN" spec --bundle "$W/$name"
     jq ".root.path = \"$W/rootfs\" | .root.readonly = false | .process.terminal = false
+        | .linux.namespaces |= map(select(.type != \"cgroup\")) + [{\"type\": \"cgroup\"}]
         | .linux.cgroupsPath = \"/$CG/$name\" | $filter" "$W/$name/config.json" >"$W/$name/new" &&
         mv "$W/$name/new" "$W/$name/config.json"
 }

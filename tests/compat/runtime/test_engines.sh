@@ -42,7 +42,8 @@ shim() { "$KVRUN" --root "$W/runc/ns" --log "$W/c/log.json" --log-format json "$
 ok "create" shim create --bundle "$W/c" --pid-file "$W/c/init.pid" c </dev/null >/dev/null 2>&1
 ok "start" shim start c
 ok "exec --process --detach" shim exec --process "$W/proc" --detach --pid-file "$W/c/e.pid" c </dev/null >/dev/null 2>&1
-wait_until test "$(shim ps --format json c | jq length)" = 1
+ps_count() { shim ps --format json c | jq length; }
+wait_until prints 1 ps_count
 is "ps --format json is an array of host pids" "$(shim ps --format json c)" "[$(cat init.pid)]"
 ok "events --stats" test "$(shim events --stats c | jq -r .type)" = stats
 ok "update --resources - with JSON on standard input" sh -c "echo '{\"memory\":{\"limit\":67108864}}' | '$KVRUN' --root '$W/runc/ns' update --resources - c"

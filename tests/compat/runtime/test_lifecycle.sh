@@ -80,7 +80,7 @@ bundle e '.process.cwd = "/bin/sh"'
 err=$(run create -b "$W/e" e 2>&1)
 is "create fails for a cwd that is a file" $? 1
 bundle e '.linux.namespaces += [{"type":"pid"}]'
-like "a namespace given twice" "$(run create -b "$W/e" e 2>&1)" "linux.namespaces\[6\].type: duplicate"
+like "a namespace given twice" "$(run create -b "$W/e" e 2>&1)" "linux.namespaces\[[0-9]\].type: duplicate"
 bundle e '.root.path = "/nosuch"'
 like "a missing rootfs" "$(run create -b "$W/e" e 2>&1)" "root.path: invalid rootfs '/nosuch'"
 bundle e '.linux.resources.memory.limit = "64m"'

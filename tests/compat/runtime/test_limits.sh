@@ -33,10 +33,12 @@ bundle cpu "$(sh_c 'while :; do :; done') | .linux.resources.cpu = {\"quota\":20
 run run -d -b "$W/cpu" cpu </dev/null >/dev/null 2>&1
 usage() { run events --stats cpu | jq .data.cpu.usage.total; }
 periods() { run events --stats cpu | jq .data.cpu.throttling.throttledPeriods; }
-wait_until test "$(usage)" -gt 0
-a=$(usage) b=$(date +%s%N)
+has_run() { [ "$(usage)" -gt 0 ]; }
+wait_until has_run
+b=$(date +%s%N) a=$(usage) # in this order, and the other way round below: at most what it is
 wait_until sh -c "[ \$('$KVRUN' --root '$W/state' events --stats cpu | jq .data.cpu.throttling.throttledPeriods) -ge 10 ]"
-share=$((($(usage) - a) * 100 / ($(date +%s%N) - b)))
+used=$(usage)
+share=$(((used - a) * 100 / ($(date +%s%N) - b)))
 ok "cpu quota of 20 % is kept (measured: $share %)" test "$share" -le 30
 ok "the kernel throttled it" test "$(periods)" -ge 10
 

@@ -148,7 +148,7 @@ static void test_a_member_publishes_its_name_and_addresses(void **state)
     world_number_request(world, 1, 99); /* unknown: nothing happens */
     assert_int_equal(world_apply(world, KV_OP_MEMBER_ATTR_SET), ETCD_OK);
     kv_result_clear(&world->result);
-    kv_member_list(world->kv, &world->result);
+    kv_list_members(world->kv, &world->result);
     struct bytes reply = buf_bytes(&world->result.reply);
     Etcdserverpb__MemberListResponse *response =
         etcdserverpb__member_list_response__unpack(NULL, reply.size, reply.data);

@@ -189,6 +189,40 @@ lifecycle() {
     equal "rm" 0 "$(k ps -aq | wc -l)"
 }
 
+changing() {
+    k run -d --name old --pids-limit 50 -l tier=front bb sleep 1000 >/dev/null
+    id=$(k inspect -f '{{.Id}}' old)
+    k run -d --name other bb sleep 1000 >/dev/null
+    code "a name that is taken cannot be given" 1 k rename old other
+    code "rename" 0 k rename old new
+    equal "it is found by its new name" running "$(k inspect -f '{{.State.Status}}' new)"
+    code "and not by the old one" 1 k inspect old
+    k rm -f other >/dev/null
+    code "update" 0 k update --pids-limit 77 new
+    contains "update changes a running container" 77 "$(k inspect -f '{{.HostConfig.PidsLimit}}' new)"
+    if [ -e /sys/fs/cgroup/pids ]; then
+        equal "and its cgroup" 77 "$(cat "/sys/fs/cgroup/pids/coracle/$(k inspect -f '{{.Id}}' new)/pids.max")"
+    fi
+    code "an impossible limit is refused" 1 k update --memory 1k new
+    code "wait ends with the container" 0 k kill new
+    equal "wait prints the exit code" 137 "$(k wait new)"
+    code "restart" 0 k restart new
+    equal "it runs again" running "$(k inspect -f '{{.State.Status}}' new)"
+    code "kill with another signal" 0 k kill -s HUP new
+    k stop -t 0 new >/dev/null
+    equal "events" "create start rename update kill die start kill die" \
+        "$(k events --since 1h --until 0s -f "container=$id" -f label=tier=front --format '{{.Action}}' | grep -v -e oom | tr '\n' ' ' | sed 's/ $//')"
+    contains "df" "Containers" "$(k system df)"
+    k network create unused >/dev/null
+    k volume create kept >/dev/null
+    contains "prune removes what does not run" "unused" "$(k system prune -f)"
+    equal "all of it" 0 "$(k ps -aq | wc -l)"
+    equal "but not volumes" kept "$(k volume ls -q)"
+    k volume prune >/dev/null
+    equal "an image with a name stays" 1 "$(k images -q bb | wc -l)"
+    contains "kvctl passes words on" "Usage: kvctl rename" "$("$bin/kvctl" rename --help)"
+}
+
 restarting() {
     k run -d --name again --restart on-failure:2 bb sh -c 'echo run; exit 3' >/dev/null
     eventually "restarted twice" sh -c "[ \"\$($bin/kvctl-container logs again | wc -l)\" = 3 ]"
@@ -315,7 +349,7 @@ END
     code "--target of a stage that fails" 1 k build --target never "$context"
     printf 'FROM bb\nCOPY ../../etc/passwd /\n' >"$work/Dockerfile.up"
     code "the context cannot be left" 1 k build -f "$work/Dockerfile.up" "$context"
-    contains "errors name the line" "line 2" "$(printf 'FROM bb\nRUN exit 3\n' | k build -f - "$context" 2>&1)"
+    contains "errors name the line" "Dockerfile:2: RUN: " "$(printf 'FROM bb\nRUN exit 3\n' | k build -f - "$context" 2>&1)"
     k rmi -f made >/dev/null; k image-prune >/dev/null
     equal "no directory of a build is left" 0 "$(ls "$work/root/build" | grep -vc -e cache -e mounts)"
 }
@@ -340,7 +374,7 @@ nothing_left() {
     becomes "no links" 0 count sh -c "ip -o link | grep ' kv[0-9a-f]\\{12\\}'"
 }
 
-for part in images load_survives_kill power_failure running volumes lifecycle restarting networks registries builds nothing_left; do
+for part in images load_survives_kill power_failure running volumes lifecycle changing restarting networks registries builds nothing_left; do
     [ $# -gt 1 ] && [ "$part" != images ] && [[ " ${*:2} " != *" $part "* ]] && continue
     echo "== $part"
     $part
