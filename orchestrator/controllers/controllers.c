@@ -14,6 +14,7 @@ const struct controller *const controllers_all[] = {
     &controller_cron_job,
     &controller_endpoint_slice,
     &controller_node,
+    &controller_node_range,
     &controller_disruption,
     &controller_quota,
     &controller_event_ttl,

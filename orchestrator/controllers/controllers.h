@@ -19,6 +19,7 @@ extern const struct controller controller_garbage;
 extern const struct controller controller_job;
 extern const struct controller controller_namespace;
 extern const struct controller controller_node;
+extern const struct controller controller_node_range;
 extern const struct controller controller_pod_gc;
 extern const struct controller controller_quota;
 extern const struct controller controller_replica_set;

@@ -97,38 +97,6 @@ static void sync_taints(const struct reconcile *in, const json_t *node, struct a
     }
 }
 
-static bool range_is_used(const struct reconcile *in, const char *range)
-{
-    struct cache_cursor c = cache_list(in->cache, "nodes", "");
-    while (cache_next(&c)) {
-        if (tree_has_text(c.object, "spec.podCIDR", range)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void assign_range(const struct reconcile *in, const json_t *node, struct actions *out)
-{
-    if (*tree_text_or(node, "spec.podCIDR", "") != '\0') {
-        return;
-    }
-    for (uint32_t i = 0; i < in->settings->pod_cidr_count; i++) {
-        uint32_t base = in->settings->pod_cidr_first + (i << 8);
-        CLEANUP(free)
-        char *range = mem_printf("%u.%u.%u.0/24", base >> 24, base >> 16 & 255, base >> 8 & 255);
-        if (!range_is_used(in, range)) {
-            actions_patch(out, controller_kind("nodes"), node,
-                          json_pack("{s:{s:s}, s:{s:s, s:[s]}}", "metadata", "resourceVersion",
-                                    tree_text_or(node, "metadata.resourceVersion", ""), "spec",
-                                    "podCIDR", range, "podCIDRs", range));
-            return;
-        }
-    }
-    actions_event(out, in, node, "Warning", "CIDRNotAvailable",
-                  "Node %s gets no range of pod addresses: all are in use", in->name);
-}
-
 /* Milliseconds a pod may stay with a taint that evicts; -1: for ever, 0: not at all. */
 static int64_t tolerated_ms(const json_t *pod, const json_t *taint)
 {
@@ -201,7 +169,6 @@ static void reconcile(const struct reconcile *in, struct actions *out)
         set_unknown(in, node, out);
         return; /* the taints follow when it is written */
     }
-    assign_range(in, node, out);
     sync_taints(in, node, out);
     if (is_unknown) {
         unready_pods(in, out);

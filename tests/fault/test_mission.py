@@ -207,6 +207,23 @@ def check_kubectl(mission):
     print("ok: kubectl sees the same")
 
 
+def check_words(mission):
+    """The words of kvctl that the other checks do not use."""
+    pod = mission.web_pods()[0]["metadata"]["name"]
+    for words, expected in ((["show", "deploy/web"], "ScalingReplicaSet"), (["logs", f"pod/{pod}", "--tail", "5"], "response:200"),
+                            (["tree", "deploy/web"], f"pod/{pod}"), (["explain-pending", pod], "is not pending"),
+                            (["rollout", "history", "deploy/web"], "busybox"), (["ls", "pods", "-A", "-o", "name"], f"pod/{pod}"),
+                            (["exec", f"pod/{pod}", "-i", "--", "cat"], "through standard input")):
+        output = mission.kvctl(*words, stdin="through standard input").stdout
+        assert expected in output, f"kvctl {words}: {output}"
+    code = mission.kvctl("exec", f"pod/{pod}", "--", "sh", "-c", "exit 7", check=False).returncode
+    assert code == 7, f"the exit code of a command in a pod is {code} instead of 7"
+    mission.kvctl("drain", "node2")
+    mission.wait_web(3, "three web pods beside node2", nodes=("node1", "node3"))
+    mission.kvctl("drain", "--undo", "node2")
+    print("ok: the words of kvctl; a node was drained")
+
+
 def check_rollout_without_leader(mission):
     before = {p["metadata"]["uid"] for p in mission.web_pods()}
     mission.kvctl("rollout", "restart", "deploy/web")
@@ -331,6 +348,7 @@ def main():
                    "the web site is rolled out")
         check_answers(mission)
         check_kubectl(mission)
+        check_words(mission)
         check_rollout_without_leader(mission)
         check_control_plane_kills(mission)
         check_cycles(mission, arguments.cycles)

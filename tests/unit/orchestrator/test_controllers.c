@@ -376,10 +376,45 @@ static void test_commits_that_fail_are_made_up_for(void **state)
         tree_int(orch_world_find(world, "deployments", "web"), "status.availableReplicas", 0), 5);
 }
 
+static void ignore(void *context, const struct registry_reply *reply)
+{
+    (void)context;
+    assert_int_equal(reply->code, 201);
+}
+
+static void test_nodes_that_come_together_get_ranges_of_their_own(void **state)
+{
+    struct orch_world *world = *state;
+    CLEANUP(json) json_t *groups = json_pack("[s]", "system:masters");
+    for (int i = 0; i < 8; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof(name), "late%d", i);
+        CLEANUP(json) json_t *body = json_pack("{s:{s:s}}", "metadata", "name", name);
+        const struct request request = {.verb = REQUEST_CREATE,
+                                        .kind = kinds_find_storage(NULL, "nodes"),
+                                        .namespace = "",
+                                        .name = "",
+                                        .subresource = "",
+                                        .body = body,
+                                        .field_manager = "test",
+                                        .user = {.name = "test", .uid = "", .groups = groups}};
+        registry_submit(world->registry, &request, ignore, NULL);
+    }
+    orch_world_settle(world);
+    CLEANUP(json) json_t *ranges = json_object();
+    struct cache_cursor c = cache_list(registry_cache(world->registry), "nodes", "");
+    while (cache_next(&c)) {
+        assert_non_null(tree_text(c.object, "spec.podCIDR"));
+        json_object_set_new(ranges, tree_text(c.object, "spec.podCIDR"), json_true());
+    }
+    assert_int_equal(json_object_size(ranges), 3 + 8);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
+        T(test_nodes_that_come_together_get_ranges_of_their_own),
         T(test_a_deployment_becomes_running_pods_on_all_nodes),
         T(test_a_new_image_rolls_out_and_back),
         T(test_a_rollout_that_does_not_come_up_keeps_the_old_pods),
