@@ -1,4 +1,5 @@
 /* What a pod needs next and what the API is told, step by step. */
+#include "orchestrator/agent/eviction.h"
 #include "orchestrator/agent/pod_record.h"
 #include "orchestrator/agent/pod_status.h"
 #include "orchestrator/agent/pod_step.h"
@@ -250,6 +251,28 @@ static void test_conditions_keep_their_time_and_those_of_others(void **state)
     pod_record_free(record);
 }
 
+static void test_eviction_takes_the_greedy_first_then_the_unimportant(void **state)
+{
+    (void)state;
+    struct pod_record *modest = make_prepared(
+        "{'priority':1,'containers':[{'name':'a','resources':{'requests':{'memory':'100'}}}]}");
+    struct pod_record *greedy = make_prepared("{'priority':9,'containers':[{'name':'a'}]}");
+    struct pod_record *minor = make_prepared("{'priority':2,'containers':[{'name':'a'}]}");
+    struct pod_record *critical =
+        make_prepared("{'priority':2000001000,'containers':[{'name':'a'}]}");
+    struct eviction_candidate candidates[] = {{modest, 99}, {greedy, 500}, {critical, 9999}};
+    assert_ptr_equal(eviction_choose(candidates, 3), greedy);
+    struct eviction_candidate both[] = {{greedy, 500}, {minor, 10}};
+    assert_ptr_equal(eviction_choose(both, 2), minor);
+    greedy->is_static = true;
+    tree_set_text(minor->pod, "metadata.deletionTimestamp", "2026-01-01T00:00:00Z");
+    assert_null(eviction_choose(both, 2));
+    pod_record_free(modest);
+    pod_record_free(greedy);
+    pod_record_free(minor);
+    pod_record_free(critical);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -262,6 +285,7 @@ int main(void)
         cmocka_unit_test(test_readiness_comes_from_probes_and_gates),
         cmocka_unit_test(test_probes_count_to_their_thresholds),
         cmocka_unit_test(test_conditions_keep_their_time_and_those_of_others),
+        cmocka_unit_test(test_eviction_takes_the_greedy_first_then_the_unimportant),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
