@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "orchestrator/agent/pod_status.h"
 #include "orchestrator/agent/pods_internal.h"
+#include "orchestrator/agent/status_patch.h"
 #include "orchestrator/agent/volume_disk.h"
 #include "orchestrator/objects/quantity.h"
 #include "orchestrator/objects/tree.h"
@@ -121,27 +122,6 @@ static void work_drop(struct work *work)
 
 /* ---- what the API is told ---- */
 
-/* A merge patch that makes before into after, for the fields of one level. */
-static json_t *status_patch(const json_t *before, const json_t *after)
-{
-    json_t *patch = json_object();
-    const char *key = NULL;
-    json_t *value = NULL;
-    json_object_foreach(tree_mutable(after), key, value)
-    {
-        if (!tree_equal(json_object_get(before, key), value)) {
-            json_object_set(patch, key, value);
-        }
-    }
-    json_object_foreach(tree_mutable(before), key, value)
-    {
-        if (json_object_get(after, key) == NULL) {
-            json_object_set_new(patch, key, json_null());
-        }
-    }
-    return patch;
-}
-
 static void on_status(void *context, int code, const json_t *body)
 {
     struct job *job = context;
@@ -173,7 +153,7 @@ static bool send_status(struct work *work)
     }
     CLEANUP(json)
     json_t *status = pod_status_make(record, work->pods->options.node_ip, pods_now_ms());
-    CLEANUP(json) json_t *patch = status_patch(json_object_get(holder, "status"), status);
+    CLEANUP(json) json_t *patch = status_patch_make(json_object_get(holder, "status"), status);
     if (work->is_status_sent) {
         return false;
     }
