@@ -307,6 +307,7 @@ int core_open(const struct core_options *options, struct core **ret_core, int *r
     struct core *core = mem_zalloc(sizeof *core);
     core->options = *options;
     core->data_dir_fd = -1;
+    core->apply_time = metric_get(options->metrics, METRIC_APPLY, "v3,Batch,true");
     list_init(&core->inbox);
     list_init(&core->store_waiters);
     core_start_loop(core);
