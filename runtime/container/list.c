@@ -171,8 +171,8 @@ static FILE *start_ps(const struct text_list *arguments, struct arena *arena, pi
 {
     int ends[2];
     char **argv = arena_zalloc(arena, (arguments->count + 3) * sizeof *argv);
-    argv[0] = (char *)(uintptr_t)"ps";
-    argv[1] = (char *)(uintptr_t)"-ef";
+    argv[0] = (char *)(uintptr_t) "ps";
+    argv[1] = (char *)(uintptr_t) "-ef";
     for (size_t i = 0; i < arguments->count; i++) {
         argv[i + 1] = arguments->items[i];
     }

@@ -490,9 +490,9 @@ int container_remove_files(const struct store *store, const struct container *co
         (void)unlinkat(names_fd, name, 0); /* another claim finds it left over */
     }
     status = in_root_remove(containers_fd, doomed);
-    return status == 0 ? 0
-                       : err_set_errno(err, -status, "remove the files of container %.12s",
-                                       container->id);
+    return status == 0
+               ? 0
+               : err_set_errno(err, -status, "remove the files of container %.12s", container->id);
 }
 
 /* Unless whoever began is at it still: it holds the container's lock. */

@@ -425,9 +425,8 @@ int lifecycle_stop(const struct store *store, struct container *container, int t
         status = container_read_state(container, err);
     }
     /* Whoever came first has finished it, and may even have started it again. */
-    return status != 0 || container_pid(container) != pid
-               ? status
-               : lifecycle_finish(store, container, err);
+    return status != 0 || container_pid(container) != pid ? status
+                                                          : lifecycle_finish(store, container, err);
 }
 
 int lifecycle_exit_code(const struct err *err)

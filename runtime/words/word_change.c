@@ -68,9 +68,9 @@ int word_rename(int argc, char **argv)
 /* What `update` may change of a HostConfig, and what makes room for it. */
 static void merge_host(json_t *host, const json_t *changes, bool has_restart)
 {
-    static const char *const keys[] = {"Memory",    "MemorySwap", "MemoryReservation", "CpuShares",
-                                       "CpuQuota",  "CpuPeriod",  "NanoCpus",          "CpusetCpus",
-                                       "CpusetMems", "PidsLimit"};
+    static const char *const keys[] = {
+        "Memory",    "MemorySwap", "MemoryReservation", "CpuShares",  "CpuQuota",
+        "CpuPeriod", "NanoCpus",   "CpusetCpus",        "CpusetMems", "PidsLimit"};
     if (json_object_get(changes, "NanoCpus") != NULL) {
         json_object_del(host, "CpuQuota");
         json_object_del(host, "CpuPeriod");

@@ -108,9 +108,8 @@ static void print_event(const struct events *events, const json_t *event)
     time_t seconds = (time_t)(nanoseconds / 1000000000);
     gmtime_r(&seconds, &utc);
     (void)strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &utc);
-    printf("%s.%09lldZ %s %s %s ", when, nanoseconds % 1000000000,
-           json_get_text(event, "Type", ""), json_get_text(event, "Action", ""),
-           json_get_text(actor, "ID", ""));
+    printf("%s.%09lldZ %s %s %s ", when, nanoseconds % 1000000000, json_get_text(event, "Type", ""),
+           json_get_text(event, "Action", ""), json_get_text(actor, "ID", ""));
     json_object_foreach(attributes, key, value)
     {
         printf("%s%s=%s", separator, key,

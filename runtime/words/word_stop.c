@@ -176,8 +176,8 @@ static int send(const struct each *each, struct container *container, struct err
     CLEANUP(close_fd) int lock = -1;
     int number = 0;
     int status = signal_parse(each->signal, &number, err);
-    if (status != 0 || (status = open_shim(each, container, CONTAINER_RUNNING, true, &lock, &client,
-                                           err)) != 0) {
+    if (status != 0 ||
+        (status = open_shim(each, container, CONTAINER_RUNNING, true, &lock, &client, err)) != 0) {
         return status;
     }
     if (is_ending(container, number)) {

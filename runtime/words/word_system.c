@@ -221,8 +221,8 @@ int word_system(int argc, char **argv)
     } else if (strcmp(operands.items[0], "prune") == 0) {
         status = prune(&store, has_volumes, &err);
     } else {
-        status = err_set(&err, ERR_INVALID, "system: '%.40s' is not one of prune df",
-                         operands.items[0]);
+        status =
+            err_set(&err, ERR_INVALID, "system: '%.40s' is not one of prune df", operands.items[0]);
     }
     return status != 0 ? word_fail(&err, EXIT_FAILED) : 0;
 }

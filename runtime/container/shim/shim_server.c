@@ -165,7 +165,8 @@ static bool handle_frames(struct shim *shim, struct shim_client *client)
         buf_consume(&client->received, SHIM_FRAME_HEADER_SIZE + body.size);
     }
     const struct shim_process *stream = client->stream;
-    if (stream != NULL && client->gives_input && buf_size(&stream->input_waiting) > SHIM_HOLD_SIZE) {
+    if (stream != NULL && client->gives_input &&
+        buf_size(&stream->input_waiting) > SHIM_HOLD_SIZE) {
         client->is_input_held = true;
         watch_client(shim, client);
     }

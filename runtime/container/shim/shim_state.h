@@ -19,7 +19,7 @@ struct shim;
 /* What epoll's data points to. */
 struct shim_watch {
     void (*on_ready)(struct shim *shim, struct shim_watch *watch, uint32_t events);
-    int fd; /* -1: not in use */
+    int fd;            /* -1: not in use */
     bool is_suspended; /* not in the epoll set, which would report hang-ups all the time */
 };
 
@@ -37,7 +37,7 @@ struct shim_process {
     int64_t started_at_ns;
     int64_t finished_at_ns;
     struct shim_watch input; /* write end; with a terminal the master for writing is output[0].fd */
-    bool is_output_held;         /* an attached client is slow: nothing is read for now */
+    bool is_output_held;     /* an attached client is slow: nothing is read for now */
     struct shim_watch output[2]; /* stdout (or the terminal's master), stderr */
     struct buf input_waiting;
 };
@@ -51,8 +51,8 @@ struct shim_client {
     uint64_t stream_id;          /* request id of the attach */
     bool wants_output;
     bool gives_input;
-    bool is_closing;    /* close when everything is sent */
-    bool is_input_held; /* the process does not read: nothing is read from the client for now */
+    bool is_closing;     /* close when everything is sent */
+    bool is_input_held;  /* the process does not read: nothing is read from the client for now */
     int64_t moved_at_ns; /* when it last took something, while something waits for it */
 };
 
