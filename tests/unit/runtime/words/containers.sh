@@ -124,6 +124,11 @@ running() {
     code "a bad option is 125" 125 k run --no-such-option bb
     equal "a failed start leaves no container" 0 "$(k ps -aq | wc -l)"
     equal "input" hello "$(echo hello | k run --rm -i bb cat)"
+    head -c 5000000 /dev/urandom >"$work/stream"
+    equal "megabytes of input arrive" "$(sha256sum <"$work/stream")" "$(k run --rm -i bb sha256sum <"$work/stream")"
+    equal "also where nobody reads them for a while" "$(sha256sum <"$work/stream")" "$(k run --rm -i bb sh -c 'sleep 1; sha256sum' <"$work/stream")"
+    equal "megabytes of output arrive at a slow reader" 5000000 "$(k run --rm bb head -c 5000000 /dev/zero | dd bs=256 2>/dev/null | wc -c)"
+    rm "$work/stream"
     equal "user by name" 1000 "$(k run --rm -u user bb id -u)"
     contains "supplementary groups" 2000 "$(k run --rm -u user bb id -G)"
     equal "working directory is made" /new/dir "$(k run --rm -w /new/dir bb pwd)"
