@@ -6,6 +6,8 @@
 
 #include "base/bytes.h"
 
+#define ARENA_RETURNS __attribute__((returns_nonnull))
+
 struct arena_chunk;
 
 struct arena {
@@ -24,13 +26,13 @@ void arena_deinit(struct arena *arena);
 /* Forget everything but keep one chunk for the next request. */
 void arena_reset(struct arena *arena);
 /* Aligned for any type; never NULL; lives until reset or deinit. */
-void *arena_alloc(struct arena *arena, size_t size_bytes);
-void *arena_zalloc(struct arena *arena, size_t size_bytes);
-void *arena_dup(struct arena *arena, const void *data, size_t size_bytes);
-char *arena_strdup(struct arena *arena, const char *text);
-char *arena_text(struct arena *arena, struct bytes bytes); /* a NUL-terminated copy */
-__attribute__((format(printf, 2, 3))) char *arena_printf(struct arena *arena, const char *format,
-                                                         ...);
+ARENA_RETURNS void *arena_alloc(struct arena *arena, size_t size_bytes);
+ARENA_RETURNS void *arena_zalloc(struct arena *arena, size_t size_bytes);
+ARENA_RETURNS void *arena_dup(struct arena *arena, const void *data, size_t size_bytes);
+ARENA_RETURNS char *arena_strdup(struct arena *arena, const char *text);
+ARENA_RETURNS char *arena_text(struct arena *arena, struct bytes bytes); /* a NUL-terminated copy */
+__attribute__((format(printf, 2, 3))) ARENA_RETURNS char *arena_printf(struct arena *arena,
+                                                                       const char *format, ...);
 
 static inline void cleanup_arena(struct arena *arena)
 {

@@ -5,8 +5,9 @@
 #ifndef BASE_CHECK_H
 #define BASE_CHECK_H
 
-/* Print where and what on standard error, then abort. Never returns. */
+/* Tell where and what on standard error (base/crash.h: in the log), then abort. Never returns. */
 _Noreturn void check_failed(const char *file, int line, const char *expression);
+void check_report(const char *file, int line, const char *expression);
 
 #ifdef UNIT_TEST
 /* cmocka's hook, so that expect_assert_failure() can test the negative space. */

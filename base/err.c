@@ -40,7 +40,7 @@ const char *err_text(int code)
     }
 }
 
-int err_set(struct err *err, int code, const char *format, ...)
+int(err_set)(struct err *err, int code, const char *format, ...)
 {
     CHECK(code < 0);
     if (err == NULL) {
@@ -56,7 +56,7 @@ int err_set(struct err *err, int code, const char *format, ...)
     return code;
 }
 
-int err_set_errno(struct err *err, int saved_errno, const char *format, ...)
+int(err_set_errno)(struct err *err, int saved_errno, const char *format, ...)
 {
     CHECK(saved_errno > 0);
     if (err == NULL) {

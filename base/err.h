@@ -59,6 +59,12 @@ static inline void err_ignore(int code)
 {
     (void)code;
 }
+#ifdef __clang_analyzer__ /* what it cannot see from a declaration: the code comes back */
+#define err_set(err, code, ...) ((void)(err_set)(err, code, __VA_ARGS__), (code))
+#define err_set_errno(err, saved_errno, ...)                                                       \
+    ((void)(err_set_errno)(err, saved_errno, __VA_ARGS__), -1)
+#endif
+
 /* Put "prefix: " before the text that is there; returns err->code. */
 __attribute__((format(printf, 2, 3))) int err_prefix(struct err *err, const char *format, ...);
 

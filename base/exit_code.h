@@ -11,13 +11,14 @@
 
 enum exit_code {
     EXIT_WRONG_USAGE = 2,
-    EXIT_CORRUPT_LOG = 70,   /* the write-ahead log is damaged: replace this member's data */
-    EXIT_CORRUPT_STORE = 71, /* the backend is damaged: replace this member's data */
-    EXIT_DISK_FAILED = 72,   /* a write or sync failed: check the disk, then restart */
-    EXIT_WRONG_CLUSTER = 73, /* the data directory belongs to another cluster or member */
-    EXIT_LOCKED = 74,        /* another process uses the data directory */
-    EXIT_DISK_FULL = 75,     /* no space to start: free some, then restart */
-    EXIT_MEMBER_REMOVED = 76 /* the cluster removed this member: do not restart */
+    EXIT_CORRUPT_LOG = 70,    /* the write-ahead log is damaged: replace this member's data */
+    EXIT_CORRUPT_STORE = 71,  /* the backend is damaged: replace this member's data */
+    EXIT_DISK_FAILED = 72,    /* a write or sync failed: check the disk, then restart */
+    EXIT_WRONG_CLUSTER = 73,  /* the data directory belongs to another cluster or member */
+    EXIT_LOCKED = 74,         /* another process uses the data directory */
+    EXIT_DISK_FULL = 75,      /* no space to start: free some, then restart */
+    EXIT_MEMBER_REMOVED = 76, /* the cluster removed this member: do not restart */
+    EXIT_CRASHED = 79 /* a bug: a failed CHECK or a fatal signal (base/crash.h); restart, report */
 };
 
 /* The code for an error of the log (is_log) or of the backend. */

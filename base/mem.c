@@ -50,6 +50,14 @@ void *mem_reallocarray(void *old, size_t count, size_t size_bytes)
     return mem_realloc(old, array_size(count, size_bytes));
 }
 
+void *mem_alloc_pages(size_t size_bytes)
+{
+    enum { PAGE_BYTES = 4096 };
+    void *memory = NULL;
+    int code = posix_memalign(&memory, PAGE_BYTES, size_bytes == 0 ? 1 : size_bytes);
+    return or_abort(code != 0 ? NULL : memory);
+}
+
 char *mem_strdup(const char *text)
 {
     return mem_dup(text, strlen(text) + 1);

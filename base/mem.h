@@ -14,6 +14,7 @@ __attribute__((returns_nonnull, warn_unused_result)) void *mem_realloc(void *old
                                                                        size_t size_bytes);
 __attribute__((returns_nonnull, warn_unused_result)) void *mem_reallocarray(void *old, size_t count,
                                                                             size_t size_bytes);
+MEM_RETURNS void *mem_alloc_pages(size_t size_bytes); /* begins at a multiple of 4096 */
 MEM_RETURNS char *mem_strdup(const char *text);
 MEM_RETURNS void *mem_dup(const void *data, size_t size_bytes);
 __attribute__((format(printf, 1, 2))) MEM_RETURNS char *mem_printf(const char *format, ...);

@@ -15,6 +15,7 @@ function(coracle_program name)
     target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
     target_link_libraries(${name} PRIVATE ${ARG_LINK} warnings)
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+    set_property(GLOBAL APPEND PROPERTY CORACLE_PROGRAMS ${name}) # packaging installs them
 endfunction()
 
 # coracle_unit_test(NAME SOURCES test_x.c LINK library … [LABELS slow root]): a cmocka program run by ctest.
@@ -27,6 +28,12 @@ function(coracle_unit_test name)
     add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
     if(NOT ARG_TIMEOUT)
         set(ARG_TIMEOUT 120)
+    endif()
+    if("threads" IN_LIST ARG_LABELS)
+        if(NOT TARGET threaded)
+            add_custom_target(threaded) # every test of code with threads
+        endif()
+        add_dependencies(threaded ${name})
     endif()
     set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "unit;${ARG_LABELS}"
         SKIP_RETURN_CODE 77)
@@ -44,6 +51,10 @@ function(coracle_fuzz_target name)
     if(CORACLE_FUZZ)
         target_link_options(${name} PRIVATE -fsanitize=fuzzer)
         set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
+        if(NOT TARGET fuzzers)
+            add_custom_target(fuzzers) # every fuzz target, and nothing else
+        endif()
+        add_dependencies(fuzzers ${name})
     else()
         target_sources(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests/fuzz/replay_main.c)
         set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)

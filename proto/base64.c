@@ -2,7 +2,7 @@
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-void base64_encode(struct buf *out, struct bytes data)
+void base64_append(struct buf *out, struct bytes data)
 {
     for (size_t i = 0; i < data.size; i += 3) {
         size_t left = data.size - i;
@@ -33,7 +33,7 @@ static int value_of(uint8_t c)
     return c == '/' || c == '_' ? 63 : -1;
 }
 
-bool base64_decode(struct bytes text, struct arena *arena, struct bytes *ret_data)
+bool base64_parse(struct bytes text, struct arena *arena, struct bytes *ret_data)
 {
     size_t size = text.size;
     if (size % 4 == 0) {

@@ -6,8 +6,8 @@
 #include "base/arena.h"
 #include "base/buf.h"
 
-void base64_encode(struct buf *out, struct bytes data);
+void base64_append(struct buf *out, struct bytes data);
 /* Decoded into arena; false if text is not base64. */
-bool base64_decode(struct bytes text, struct arena *arena, struct bytes *ret_data);
+bool base64_parse(struct bytes text, struct arena *arena, struct bytes *ret_data);
 
 #endif

@@ -84,6 +84,7 @@ void chain_commit(struct chain *chain, size_t size)
 void chain_append(struct chain *chain, struct bytes bytes)
 {
     if (bytes.size > 0) {
+        CHECK(bytes.data != NULL);
         memcpy(chain_reserve(chain, bytes.size), bytes.data, bytes.size);
         chain_commit(chain, bytes.size);
     }

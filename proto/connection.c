@@ -60,6 +60,7 @@ struct connection *connection_new(const struct connection_options *options, stru
     if (options->tls != NULL) {
         connection->options.tls = tls_context_ref(options->tls);
         connection->tls = tls_session_new(options->tls, options->tls_name);
+        tls_session_set_remote(connection->tls, connection->address);
         int rv = tls_session_start(connection->tls, err);
         if (rv < 0) {
             connection_free(connection, rv);
@@ -101,7 +102,7 @@ static int sniff(struct connection *connection, struct bytes input, struct err *
     buf_append_bytes(&connection->sniffed, input);
     struct bytes seen = buf_bytes(&connection->sniffed);
     size_t compared = seen.size < preface_size ? seen.size : preface_size;
-    bool may_be_http2 = memcmp(seen.data, http2_preface, compared) == 0;
+    bool may_be_http2 = compared == 0 || memcmp(seen.data, http2_preface, compared) == 0;
     if (may_be_http2 && seen.size < preface_size) {
         return 0;
     }

@@ -103,6 +103,7 @@ static int64_t frame_size(const struct grpc_deframer *deframer, struct bytes inp
 static int hand_out(struct grpc_deframer *deframer, struct bytes frame, struct bytes *ret_message,
                     struct err *err)
 {
+    CHECK(frame.data != NULL);
     struct bytes message =
         bytes_make(frame.data + GRPC_PREFIX_BYTES, frame.size - GRPC_PREFIX_BYTES);
     if (frame.data[0] == 0) {

@@ -154,7 +154,7 @@ static bool decode_text(struct decoder *decoder, const ProtobufCFieldDescriptor 
         return true;
     }
     struct bytes data = {NULL, 0};
-    if (!base64_decode(text, decoder->arena, &data)) {
+    if (!base64_parse(text, decoder->arena, &data)) {
         return refuse(decoder, "invalid base64 for", field->name);
     }
     value->data = (ProtobufCBinaryData){data.size, (uint8_t *)(uintptr_t)data.data};

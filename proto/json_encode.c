@@ -89,7 +89,7 @@ static void append_value(struct buf *out, const ProtobufCFieldDescriptor *field,
     case PROTOBUF_C_TYPE_BYTES: {
         const ProtobufCBinaryData *data = at;
         buf_append_u8(out, '"');
-        base64_encode(out, bytes_make(data->data, data->len));
+        base64_append(out, bytes_make(data->data, data->len));
         buf_append_u8(out, '"');
         break;
     }

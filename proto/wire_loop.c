@@ -87,6 +87,9 @@ static void on_prepare(uv_prepare_t *prepare)
         run_tasks(wire);
         flush(wire);
     }
+    if (uv_is_closing((uv_handle_t *)&wire->timer) != 0) {
+        return; /* a task has closed the loop */
+    }
     if (list_is_empty(&wire->tasks) && list_is_empty(&wire->dirty)) {
         (void)uv_idle_stop(&wire->idle);
     } else {

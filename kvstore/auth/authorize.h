@@ -18,6 +18,7 @@ struct lessor;
  *   ADMIN       the role root
  *   ALARM       USER to read, ADMIN to change
  *   USER_SELF, ROLE_OWN    ADMIN, or about oneself
+ *   STEPS       never asked: it is made of other requests, each asked by itself; denied
  *   RANGE ... LEASES_READ  the keys that the request touches */
 #define AUTH_RPC_MAP(X)                                                                            \
     X(RANGE, "/etcdserverpb.KV/Range", RANGE)                                                      \
@@ -42,8 +43,16 @@ struct lessor;
     X(HASH, "/etcdserverpb.Maintenance/Hash", ADMIN)                                               \
     X(HASH_KV, "/etcdserverpb.Maintenance/HashKV", ADMIN)                                          \
     X(MOVE_LEADER, "/etcdserverpb.Maintenance/MoveLeader", ADMIN)                                  \
+    X(DOWNGRADE, "/etcdserverpb.Maintenance/Downgrade", ADMIN)                                     \
     X(DEFRAGMENT, "/etcdserverpb.Maintenance/Defragment", ADMIN)                                   \
     X(SNAPSHOT, "/etcdserverpb.Maintenance/Snapshot", ADMIN)                                       \
+    X(LOCK, "/v3lockpb.Lock/Lock", STEPS)                                                          \
+    X(UNLOCK, "/v3lockpb.Lock/Unlock", STEPS)                                                      \
+    X(CAMPAIGN, "/v3electionpb.Election/Campaign", STEPS)                                          \
+    X(PROCLAIM, "/v3electionpb.Election/Proclaim", STEPS)                                          \
+    X(LEADER, "/v3electionpb.Election/Leader", STEPS)                                              \
+    X(OBSERVE, "/v3electionpb.Election/Observe", STEPS)                                            \
+    X(RESIGN, "/v3electionpb.Election/Resign", STEPS)                                              \
     X(HEALTH_CHECK, "/grpc.health.v1.Health/Check", PUBLIC)                                        \
     X(HEALTH_WATCH, "/grpc.health.v1.Health/Watch", PUBLIC)                                        \
     X(AUTH_ENABLE, "/etcdserverpb.Auth/AuthEnable", ADMIN)                                         \

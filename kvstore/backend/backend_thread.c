@@ -353,8 +353,9 @@ static void act(struct backend_thread *thread, uint64_t now_ns)
 
 static void discard_waiting(struct backend_thread *thread)
 {
-    while (!list_is_empty(&thread->waiting)) {
-        free_job(container_of(list_pop_front(&thread->waiting), struct job, link));
+    list_foreach_safe (link, &thread->waiting) {
+        list_remove(link);
+        free_job(container_of(link, struct job, link));
     }
 }
 

@@ -30,11 +30,11 @@ void memory_table_copy(struct memory_table *to, const struct memory_table *from)
     *to = *from;
     to->record_capacity = from->record_count;
     to->meta_capacity = from->meta_count;
-    to->records = from->record_count == 0
+    to->records = to->record_count == 0
                       ? NULL
-                      : mem_dup(from->records, from->record_count * sizeof *from->records);
+                      : mem_dup(from->records, to->record_count * sizeof *from->records);
     to->metas =
-        from->meta_count == 0 ? NULL : mem_dup(from->metas, from->meta_count * sizeof *from->metas);
+        to->meta_count == 0 ? NULL : mem_dup(from->metas, to->meta_count * sizeof *from->metas);
     for (size_t i = 0; i < to->record_count; i++) {
         (void)blob_ref(to->records[i].value);
     }

@@ -11,6 +11,7 @@
 #define META_MEMBER BYTES_LITERAL("member/")
 #define META_REMOVED BYTES_LITERAL("removed/")
 #define META_VERSION BYTES_LITERAL("cluster/version")
+#define META_DOWNGRADE BYTES_LITERAL("cluster/downgrade")
 
 enum { META_SCAN = 16, VERSION_SIZE_MAX = 64 };
 
@@ -19,6 +20,7 @@ struct cluster {
     uint32_t count;
     struct u64_map removed; /* id -> any pointer */
     char version[VERSION_SIZE_MAX];
+    char downgrade[VERSION_SIZE_MAX];
 };
 
 struct cluster *cluster_new(void)
@@ -35,6 +37,7 @@ void cluster_clear(struct cluster *cluster)
     }
     cluster->count = 0;
     cluster->version[0] = 0;
+    cluster->downgrade[0] = 0;
     u64_map_deinit(&cluster->removed);
 }
 
@@ -83,6 +86,11 @@ bool cluster_is_removed(const struct cluster *cluster, uint64_t id)
 const char *cluster_version(const struct cluster *cluster)
 {
     return cluster->version;
+}
+
+const char *cluster_downgrade(const struct cluster *cluster)
+{
+    return cluster->downgrade;
 }
 
 void cluster_append_members(const struct cluster *cluster, struct buf *out, uint32_t number)
@@ -170,6 +178,24 @@ static int load_all(struct cluster *cluster, struct backend *backend, struct byt
     return 0;
 }
 
+static int restore_version(struct backend *backend, struct bytes key,
+                           char version[static VERSION_SIZE_MAX], struct err *err)
+{
+    struct bytes stored;
+    int code = backend_meta_get(backend, key, &stored, err);
+    if (code == ERR_NOT_FOUND) {
+        return 0;
+    }
+    if (code == 0 && stored.size >= VERSION_SIZE_MAX) {
+        return err_set(err, ERR_CORRUPT, "the stored cluster version has %zu bytes", stored.size);
+    }
+    if (code == 0) {
+        memcpy(version, stored.data, stored.size);
+        version[stored.size] = 0;
+    }
+    return code;
+}
+
 int cluster_restore(struct cluster *cluster, struct backend *backend, struct err *err)
 {
     cluster_clear(cluster);
@@ -178,19 +204,8 @@ int cluster_restore(struct cluster *cluster, struct backend *backend, struct err
     if (code != 0) {
         return code;
     }
-    struct bytes version;
-    code = backend_meta_get(backend, META_VERSION, &version, err);
-    if (code == ERR_NOT_FOUND) {
-        return 0;
-    }
-    if (code == 0 && version.size >= sizeof cluster->version) {
-        return err_set(err, ERR_CORRUPT, "the stored cluster version has %zu bytes", version.size);
-    }
-    if (code == 0) {
-        memcpy(cluster->version, version.data, version.size);
-        cluster->version[version.size] = 0;
-    }
-    return code;
+    code = restore_version(backend, META_VERSION, cluster->version, err);
+    return code != 0 ? code : restore_version(backend, META_DOWNGRADE, cluster->downgrade, err);
 }
 
 void cluster_add_initial(struct cluster *cluster, const struct cluster_member *member,
@@ -370,5 +385,31 @@ int cluster_apply_version(struct cluster *cluster, struct bytes request,
     }
     cluster->version[version.size] = 0;
     backend_batch_meta_put(batch, META_VERSION, version);
+    return 0;
+}
+
+int cluster_apply_downgrade(struct cluster *cluster, struct bytes request,
+                            struct backend_batch *batch)
+{
+    struct bytes version = {NULL, 0};
+    bool is_enabled = false;
+    struct pb_reader reader = pb_reader_make(request);
+    struct pb_field field;
+    while (pb_next(&reader, &field)) {
+        if (field.key == PB_VARINT(1)) {
+            is_enabled = field.value != 0;
+        } else if (field.key == PB_BYTES(2)) {
+            version = field.bytes;
+        }
+    }
+    if (reader.failed || version.size >= sizeof cluster->downgrade) {
+        return ERR_MALFORMED;
+    }
+    version.size = is_enabled ? version.size : 0;
+    if (version.size > 0) {
+        memcpy(cluster->downgrade, version.data, version.size);
+    }
+    cluster->downgrade[version.size] = 0;
+    backend_batch_meta_put(batch, META_DOWNGRADE, version);
     return 0;
 }

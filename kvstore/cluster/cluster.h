@@ -85,12 +85,18 @@ MUST_USE int cluster_apply_attributes(struct cluster *cluster, struct bytes requ
 MUST_USE int cluster_apply_version(struct cluster *cluster, struct bytes request,
                                    struct backend_batch *batch);
 
+/* DowngradeInfoSetRequest{enabled, version}. */
+MUST_USE int cluster_apply_downgrade(struct cluster *cluster, struct bytes request,
+                                     struct backend_batch *batch);
+
 /* Sorted by id; borrowed until the next change. */
 uint32_t cluster_count(const struct cluster *cluster);
 const struct cluster_member *cluster_at(const struct cluster *cluster, uint32_t position);
 const struct cluster_member *cluster_find(const struct cluster *cluster, uint64_t id);
 bool cluster_is_removed(const struct cluster *cluster, uint64_t id);
 const char *cluster_version(const struct cluster *cluster); /* "": not decided yet */
+/* The version that a downgrade under way leads to; "": none is. */
+const char *cluster_downgrade(const struct cluster *cluster);
 
 /* Append all members as field `number` of a message. */
 void cluster_append_members(const struct cluster *cluster, struct buf *out, uint32_t number);

@@ -8,8 +8,8 @@
 #include "kvstore/kvctl/command_table.h"
 #include "kvstore/kvctl/go_text.h"
 #include "kvstore/kvctl/progress_bar.h"
+#include "kvstore/kvctl/restore_command.h"
 #include "kvstore/kvctl/session.h"
-#include "kvstore/kvctl/sibling.h"
 #include "kvstore/kvctl/snapshot_count.h"
 #include "kvstore/kvctl/snapshot_file.h"
 #include "kvstore/kvctl/text_table.h"
@@ -118,12 +118,13 @@ static int run_save(struct invocation *inv)
     return code;
 }
 
-/* What snapshot status shows; revision and records are known for our own format only. */
+/* What snapshot status shows; revision and records are known for the formats we know. */
 struct backup {
     struct snapshot_status file;
     struct snapshot_count count;
     bool is_counted;
-    char hash[65];
+    char hash[65];       /* SHA-256 of what stands before it */
+    char short_hash[12]; /* of etcd's database: its own hash */
 };
 
 static int read_backup(const char *path, struct backup *backup)
@@ -136,7 +137,9 @@ static int read_backup(const char *path, struct backup *backup)
     for (size_t i = 0; i < sizeof backup->file.sha256; i++) {
         (void)snprintf(backup->hash + 2 * i, 3, "%02x", backup->file.sha256[i]);
     }
-    backup->is_counted = strcmp(backup->file.format, "coracle") == 0;
+    (void)snprintf(backup->short_hash, sizeof backup->short_hash, "%.8s", backup->hash);
+    bool is_etcd = strcmp(backup->file.format, "etcd") == 0;
+    backup->is_counted = is_etcd || strcmp(backup->file.format, "coracle") == 0;
     if (!backup->is_counted) {
         return EXIT_CODE_OK;
     }
@@ -144,8 +147,13 @@ static int read_backup(const char *path, struct backup *backup)
     if (file == NULL) {
         return command_fail(EXIT_CODE_IO, "open %s: %s", path, strerror(errno));
     }
-    if (snapshot_count_read(file, &backup->count, &err) < 0) {
+    int code = is_etcd ? snapshot_count_read_etcd(file, &backup->count, &err)
+                       : snapshot_count_read(file, &backup->count, &err);
+    if (code < 0) {
         return command_fail(EXIT_CODE_ERROR, "%s", err.text);
+    }
+    if (is_etcd) {
+        (void)snprintf(backup->short_hash, sizeof backup->short_hash, "%x", backup->count.hash);
     }
     return EXIT_CODE_OK;
 }
@@ -154,6 +162,9 @@ static void append_status_json(struct buf *out, const struct backup *backup)
 {
     buf_append_format(out, "{\"sha256\":\"%s\",\"format\":\"%s\"", backup->hash,
                       backup->file.format);
+    if (strcmp(backup->file.format, "etcd") == 0) {
+        buf_append_format(out, ",\"hash\":%u", backup->count.hash);
+    }
     if (backup->is_counted) {
         buf_append_format(out, ",\"revision\":%lld,\"totalKey\":%llu",
                           (long long)backup->count.revision,
@@ -181,7 +192,7 @@ static void append_status_table(struct buf *out, const struct backup *backup, bo
     go_text_append_size(&size, backup->file.size_bytes);
     text_table_init(&table, "hash|revision|total keys|total size|format");
     text_table_add_row(&table);
-    text_table_set(&table, 0, "%.8s", backup->hash);
+    text_table_set(&table, 0, "%s", backup->short_hash);
     if (backup->is_counted) {
         text_table_set(&table, 1, "%lld", (long long)backup->count.revision);
         text_table_set(&table, 2, "%llu", (unsigned long long)backup->count.record_count);
@@ -228,41 +239,6 @@ static int run_status(struct invocation *inv)
     return session_show(inv, 0, &err);
 }
 
-/* Building a data directory takes the storage libraries, which live in a program of their own. */
-static int run_restore(struct invocation *inv)
-{
-    const char *const head[] = {"kvctl", "snapshot", "restore"};
-    char **words = arena_zalloc(inv->arena, ((size_t)inv->raw_count + 4) * sizeof *words);
-    for (int i = 0; i < 3; i++) {
-        words[i] = arena_strdup(inv->arena, head[i]);
-    }
-    for (int i = 0; i < inv->raw_count; i++) {
-        words[i + 3] = arena_strdup(inv->arena, inv->raw[i]);
-    }
-    return sibling_exec("kvctl-restore", words);
-}
-
-static const struct flag restore_flags[] = {
-    {.name = "data-dir", .type = FLAG_TEXT, .help = "directory to make (default <name>.etcd)"},
-    {.name = "name", .type = FLAG_TEXT, .initial = "default", .help = "name of this member"},
-    {.name = "initial-cluster",
-     .type = FLAG_TEXT,
-     .initial = "default=http://localhost:2380",
-     .help = "name=peer URL of every member of the new cluster, comma separated"},
-    {.name = "initial-cluster-token",
-     .type = FLAG_TEXT,
-     .initial = "etcd-cluster",
-     .help = "keeps clusters apart that were made with the same URLs"},
-    {.name = "initial-advertise-peer-urls",
-     .type = FLAG_TEXT,
-     .initial = "http://localhost:2380",
-     .help = "this member's peer URLs"},
-    {.name = "skip-hash-check",
-     .type = FLAG_BOOL,
-     .help = "the file has no SHA-256 at its end (copied from a data directory)"},
-    {.name = NULL},
-};
-
 const struct command snapshot_commands[] = {
     {
         .path = "snapshot save",
@@ -291,8 +267,8 @@ const struct command snapshot_commands[] = {
         .group = "maintenance",
         .summary = "Make a member's data directory from a backup",
         .arguments = "<file>",
-        .flags = restore_flags,
-        .run = run_restore,
+        .flags = restore_snapshot_flags,
+        .run = restore_command_run,
         .examples = "$ kvctl snapshot restore backup.db --data-dir m1 --name m1 \\\n"
                     "    --initial-cluster m1=http://10.0.0.1:2380,m2=http://10.0.0.2:2380 \\\n"
                     "    --initial-advertise-peer-urls http://10.0.0.1:2380",
@@ -300,7 +276,9 @@ const struct command snapshot_commands[] = {
             "Restore every member of the new cluster from the same file, each with its own name "
             "and\n"
             "URLs, then start them with kvd and the same flags. They keep keys, revisions, leases\n"
-            "and users, and get new ids, so that members of the old cluster cannot disturb them.",
+            "and users, and get new ids, so that members of the old cluster cannot disturb them.\n"
+            "A snapshot of etcd is understood, too. Where clients remember revisions of the old\n"
+            "cluster (Kubernetes does), add --bump-revision 1000000000 --mark-compacted.",
     },
     {.path = NULL},
 };

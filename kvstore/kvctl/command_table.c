@@ -6,7 +6,7 @@ static const struct command *const tables[] = {
     kv_commands,    txn_commands,     watch_commands,    lease_commands,    lock_commands,
     elect_commands, member_commands,  endpoint_commands, snapshot_commands, maintenance_commands,
     auth_commands,  user_commands,    role_commands,     check_commands,    mirror_commands,
-    misc_commands,  sibling_commands,
+    misc_commands,  migrate_commands, sibling_commands,
 };
 
 const struct command *command_table_next(size_t *cursor)

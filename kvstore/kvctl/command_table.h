@@ -21,6 +21,7 @@ extern const struct command user_commands[];
 extern const struct command role_commands[];
 extern const struct command check_commands[];
 extern const struct command mirror_commands[];
+extern const struct command migrate_commands[];
 extern const struct command misc_commands[];
 extern const struct command sibling_commands[];
 

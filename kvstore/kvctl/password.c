@@ -40,8 +40,8 @@ int password_ask(const char *prompt, struct arena *arena, const char **ret, stru
 
 int password_ask_new(const char *user, struct arena *arena, const char **ret, struct err *err)
 {
-    const char *first;
-    const char *second;
+    const char *first = NULL;
+    const char *second = NULL;
     int result = password_ask(arena_printf(arena, "Password of %s: ", user), arena, &first, err);
     if (result < 0) {
         return result;

@@ -5,38 +5,20 @@
 #include <libgen.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/data_dir.h"
-#include "kvstore/backend/lmdb.h"
 #include "kvstore/cluster/cluster.h"
+#include "kvstore/kvctl/restore_internal.h"
 #include "kvstore/kvctl/snapshot_file.h"
+#include "kvstore/mvcc/mvcc_meta.h"
 #include "kvstore/node/start.h"
-#include "kvstore/server/bootstrap.h"
 #include "kvstore/server/peer_registry.h"
-#include "kvstore/state/kv_snapshot.h"
-#include "kvstore/state/snapshot_format.h"
 #include "raft/members.h"
 #include "raft/wal/disk_real.h"
 #include "raft/wal/wal.h"
-
-/* Everything of one restore, freed in reverse whatever happened. */
-struct restoring {
-    const struct restore_options *options;
-    struct config config;
-    struct bootstrap bootstrap;
-    char *part_dir;
-    char *store_dir;
-    char *wal_dir;
-    int lock_fd;
-    struct backend *backend;
-    FILE *file;
-    struct kv_snapshot_reader *reader;
-    struct raft_snapshot_meta meta;
-    uint64_t old_cluster_id;
-    uint64_t read_bytes;
-};
 
 /* kvd's own reading of these flags, so that both compute the same ids. */
 static int compute_members(struct restoring *r, struct err *err)
@@ -80,8 +62,13 @@ static int make_directories(struct restoring *r, struct err *err)
     r->part_dir = mem_printf("%s.part", data_dir);
     CLEANUP(free) char *member = mem_printf("%s/member", r->part_dir);
     r->store_dir = mem_printf("%s/store", member);
-    r->wal_dir = mem_printf("%s/wal", member);
+    const char *wal_dir = r->options->wal_dir;
+    r->wal_dir = wal_dir != NULL ? mem_strdup(wal_dir) : mem_printf("%s/wal", member);
     int code = check_target(data_dir, err);
+    code = code != 0 || wal_dir == NULL ? code : check_target(wal_dir, err);
+    if (code == 0 && wal_dir != NULL && mkdir(wal_dir, 0700) < 0) {
+        code = err_set_errno(err, errno, "make folder %s", wal_dir);
+    }
     code = code != 0 ? code : check_target(r->part_dir, err);
     code = code != 0 ? code : data_dir_open(r->part_dir, &r->lock_fd, err);
     code = code != 0 ? code : data_dir_make(r->part_dir, "member", err);
@@ -90,108 +77,64 @@ static int make_directories(struct restoring *r, struct err *err)
     return code != 0 ? code : log_id_open(member, /* is_new= */ true, &log_id, err);
 }
 
-static int check_file(const struct restore_options *options, struct err *err)
+static bool is_directory(const char *path)
 {
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+/* What is it, and is it whole? */
+static int check_file(struct restoring *r, struct err *err)
+{
+    const struct restore_options *options = r->options;
     struct snapshot_status status;
-    if (options->skip_hash_check) {
-        return 0;
+    if (is_directory(options->file)) {
+        return etcd_dir_open(options->file, options->etcd_wal_dir, &r->etcd, err);
     }
-    int code = snapshot_file_check(options->file, &status, err);
-    if (code == 0 && strcmp(status.format, "etcd") == 0) {
-        return err_set(err, ERR_UNSUPPORTED,
-                       "%s is a database file of etcd: restore it with etcdutl, or move the keys "
-                       "with kvctl make-mirror",
-                       options->file);
+    int code = options->skip_hash_check ? snapshot_file_probe(options->file, &status, err)
+                                        : snapshot_file_check(options->file, &status, err);
+    if (code != 0 || strcmp(status.format, "etcd") != 0) {
+        return code;
     }
-    return code;
-}
-
-/* Exactly size bytes of the file to the reader. */
-static int feed(struct restoring *r, const uint8_t *data, size_t size, struct err *err)
-{
-    r->read_bytes += size;
-    if (r->options->progress != NULL) {
-        r->options->progress(r->options->context, r->read_bytes);
-    }
-    return kv_snapshot_reader_feed(r->reader, bytes_make(data, size), err);
-}
-
-static int read_exactly(struct restoring *r, uint8_t *data, size_t size, struct err *err)
-{
-    if (fread(data, 1, size, r->file) == size) {
-        return 0;
-    }
-    return ferror(r->file) ? err_set_errno(err, errno, "read %s", r->options->file)
-                           : err_set(err, ERR_CORRUPT, "%s ends in the middle", r->options->file);
-}
-
-static uint32_t little_endian(const uint8_t *at)
-{
-    return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
-}
-
-static int write_batches(struct restoring *r, struct err *err)
-{
-    int code = 0;
-    for (struct backend_batch *batch = kv_snapshot_reader_take_batch(r->reader);
-         batch != NULL && code == 0; batch = kv_snapshot_reader_take_batch(r->reader)) {
-        code = backend_restore_write(r->backend, &batch, 1, err);
-        backend_batch_free(batch);
-    }
-    return code;
-}
-
-/* Frame by frame, because after the trailer comes padding that is no part of the stream. */
-static int copy_frames(struct restoring *r, struct err *err)
-{
-    CLEANUP(buf) struct buf frame = BUF_INIT;
-    uint8_t magic[SNAPSHOT_MAGIC_SIZE];
-    int code = read_exactly(r, magic, sizeof magic, err);
-    code = code != 0 ? code : feed(r, magic, sizeof magic, err);
-    while (code == 0 && !kv_snapshot_reader_is_complete(r->reader)) {
-        buf_clear(&frame);
-        uint8_t *head = buf_reserve(&frame, SNAPSHOT_FRAME_HEAD);
-        code = read_exactly(r, head, SNAPSHOT_FRAME_HEAD, err);
-        uint32_t size = code == 0 ? little_endian(head) : 0;
-        if (code == 0 && size > KV_SNAPSHOT_FRAME_MAX) {
-            code = err_set(err, ERR_CORRUPT, "%s has a record of %u bytes", r->options->file, size);
-        }
-        if (code != 0) {
-            break;
-        }
-        buf_commit(&frame, SNAPSHOT_FRAME_HEAD);
-        code = read_exactly(r, buf_reserve(&frame, size), size, err);
-        buf_commit(&frame, code == 0 ? size : 0);
-        code = code != 0 ? code : feed(r, buf_bytes(&frame).data, buf_size(&frame), err);
-        code = code != 0 ? code : write_batches(r, err);
-    }
-    return code;
+    return etcd_dir_open(options->file, NULL, &r->etcd, err);
 }
 
 static int copy_store(struct restoring *r, struct err *err)
 {
     const struct backend_lmdb_options lmdb = {.directory = r->store_dir};
     int code = backend_lmdb_open(&lmdb, &r->backend, err);
+    code = code != 0 ? code : backend_restore_start(r->backend, err);
     if (code != 0) {
         return code;
     }
-    r->file = fopen(r->options->file, "rbe");
-    if (r->file == NULL) {
-        return err_set_errno(err, errno, "open %s", r->options->file);
-    }
-    r->reader = kv_snapshot_reader_new(0);
-    code = backend_restore_start(r->backend, err);
-    code = code != 0 ? code : copy_frames(r, err);
+    code = r->etcd != NULL ? restore_from_etcd(r, err) : restore_from_image(r, err);
     if (code != 0) {
         backend_restore_cancel(r->backend);
         return code;
     }
-    const struct kv_snapshot_header *header = kv_snapshot_reader_header(r->reader);
-    r->meta.last =
-        (struct raft_position){.index = header->applied.index, .term = header->applied.term};
-    r->old_cluster_id = header->cluster_id;
     code = backend_restore_finish(r->backend, err);
-    return code != 0 ? code : backend_renew(r->backend, err);
+    code = code != 0 ? code : backend_renew(r->backend, err);
+    return code != 0 || r->etcd == NULL ? code : restore_replay_etcd(r, err);
+}
+
+/* --bump-revision and --mark-compacted. */
+static int set_revision(struct restoring *r, struct backend_batch *batch, struct err *err)
+{
+    const struct restore_options *options = r->options;
+    r->result.revision = 1;
+    int code = mvcc_meta_get_i64(r->backend, MVCC_META_REVISION, &r->result.revision, err);
+    if (code != 0 || options->bump_revision == 0) {
+        return code;
+    }
+    if (options->bump_revision > INT64_MAX / 2 - r->result.revision) {
+        return err_set(err, ERR_INVALID, "--bump-revision is too large");
+    }
+    r->result.revision += options->bump_revision;
+    mvcc_meta_put_i64(batch, MVCC_META_REVISION, r->result.revision);
+    if (options->mark_compacted) {
+        mvcc_meta_put_i64(batch, MVCC_META_COMPACT, r->result.revision);
+    }
+    return 0;
 }
 
 /* The new cluster's members in place of the old one's. */
@@ -203,7 +146,7 @@ static int replace_members(struct restoring *r, struct err *err)
     for (size_t i = 0; i < sizeof old / sizeof old[0]; i++) {
         backend_batch_meta_delete_prefix(batch, bytes_from_text(old[i]));
     }
-    int code = 0;
+    int code = set_revision(r, batch, err);
     for (unsigned i = 0; code == 0 && i < r->bootstrap.member_count; i++) {
         const struct bootstrap_member *from = &r->bootstrap.members[i];
         struct cluster_member member = {.id = from->id, .name = mem_strdup(from->name)};
@@ -274,7 +217,7 @@ static int restore(struct restoring *r, struct err *err)
 {
     const char *data_dir = r->options->data_dir;
     int code = compute_members(r, err);
-    code = code != 0 ? code : check_file(r->options, err);
+    code = code != 0 ? code : check_file(r, err);
     code = code != 0 ? code : make_directories(r, err);
     code = code != 0 ? code : copy_store(r, err);
     code = code != 0 ? code : replace_members(r, err);
@@ -297,19 +240,15 @@ int restore_data_dir(const struct restore_options *options, struct restore_resul
     r->lock_fd = -1;
     int code = restore(r, err);
     if (code == 0) {
-        *ret = (struct restore_result){
-            .cluster_id = r->bootstrap.cluster_id,
-            .member_id = r->bootstrap.member_id,
-            .old_cluster_id = r->old_cluster_id,
-            .applied_index = r->meta.last.index,
-            .size_bytes = r->read_bytes,
-        };
-    }
-    kv_snapshot_reader_free(r->reader);
-    if (r->file != NULL) {
-        (void)fclose(r->file); /* only read */
+        r->result.cluster_id = r->bootstrap.cluster_id;
+        r->result.member_id = r->bootstrap.member_id;
+        r->result.old_cluster_id = r->old_cluster_id;
+        r->result.applied_index = r->meta.last.index;
+        r->result.size_bytes = r->read_bytes;
+        *ret = r->result;
     }
     backend_close(r->backend);
+    etcd_dir_close(r->etcd);
     if (r->lock_fd >= 0) {
         data_dir_close(r->lock_fd);
     }

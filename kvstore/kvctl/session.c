@@ -267,7 +267,9 @@ void session_ask_all(struct invocation *invocation, struct kv_client *const *cli
                      int64_t timeout_ms, struct answer *ret)
 {
     struct pending pending = {.left = count, .is_done = count == 0};
-    struct pending_call *calls = arena_alloc(invocation->arena, (count + 1) * sizeof *calls);
+    struct pending_call only; /* the usual case must not fill the arena of a long run */
+    struct pending_call *calls =
+        count == 1 ? &only : arena_alloc(invocation->arena, (count + 1) * sizeof *calls);
     const struct kv_call_options options = {
         .timeout_ms = timeout_ms == SESSION_COMMAND_TIMEOUT
                           ? flag_duration_ms(&invocation->flags, "command-timeout")

@@ -42,7 +42,8 @@ const struct command sibling_commands[] = {
     CONTAINER("update", "Change the limits of containers", "NAME..."),
     CONTAINER("inspect", "Print everything about a container or image", "NAME..."),
     CONTAINER("stats", "Show resource use, live", "[NAME...]"),
-    CONTAINER("top", "List a container's processes", "NAME"),
+    CONTAINER("top", "List a container's processes; or what nodes and pods use, live",
+              "NAME|nodes|pods"),
     CONTAINER("port", "List published ports", "NAME"),
     CONTAINER("cp", "Copy files between a container, or pod/NAME, and here", "SOURCE TARGET"),
     CONTAINER("events", "Print what happens to containers", NULL),
@@ -57,6 +58,7 @@ const struct command sibling_commands[] = {
     IMAGE("save", "Write images to an archive", "IMAGE..."),
     IMAGE("import", "Make an image of a file system archive", "FILE [IMAGE]"),
     IMAGE("rmi", "Remove images", "IMAGE..."),
+    IMAGE("builder", "Remove the build cache", "prune"),
     IMAGE("build", "Build an image from a Dockerfile", "PATH"),
     IMAGE("history", "Show the layers of an image", "IMAGE"),
     IMAGE("tag", "Give an image another name", "IMAGE NAME"),
@@ -75,9 +77,14 @@ const struct command sibling_commands[] = {
     {.path = NULL},
 };
 
-/* KIND/NAME, or KIND/NAME:path for cp; a path begins with a slash or a dot. */
-static bool is_on_cluster(const char *argument)
+/* KIND/NAME, or KIND/NAME:path for cp; a path begins with a slash or a dot. "top nodes" and
+ * "top pods" are the cluster's, too. */
+static bool is_on_cluster(const char *word, const char *argument)
 {
+    if (strcmp(word, "top") == 0 &&
+        (strcmp(argument, "nodes") == 0 || strcmp(argument, "pods") == 0)) {
+        return true;
+    }
     const char *slash = strchr(argument, '/');
     if (slash == NULL || slash == argument || argument[0] == '.' || argument[0] == '-') {
         return false;
@@ -92,16 +99,16 @@ static bool is_on_cluster(const char *argument)
 
 const char *sibling_program(const struct command *command, const char *const *arguments, int count)
 {
-    static const char *const shared[] = {"exec", "logs", "stats", "cp"};
+    static const char *const shared[] = {"exec", "logs", "stats", "cp", "top"};
     if (command->family == FAMILY_WORKLOADS) {
         return "kvctl-workload";
     }
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < sizeof shared / sizeof shared[0]; i++) {
         if (strcmp(command->path, shared[i]) != 0) {
             continue;
         }
         for (int k = 0; k < count && strcmp(arguments[k], "--") != 0; k++) {
-            if (is_on_cluster(arguments[k])) {
+            if (is_on_cluster(command->path, arguments[k])) {
                 return "kvctl-workload";
             }
             if (arguments[k][0] != '-' && strcmp(command->path, "cp") != 0) {

@@ -5,7 +5,7 @@
 
 #include "kvstore/kvctl/command.h"
 
-/* kvctl-container or kvctl-workload: a word that both know (exec, logs, stats, cp) goes to the
+/* kvctl-container or kvctl-workload: a word that both know (exec, logs, stats, cp, top) goes to the
  * cluster when an argument begins with "pod/" or another KIND/. */
 const char *sibling_program(const struct command *command, const char *const *arguments, int count);
 /* Replace this process; returns only an exit code, when that failed. words: as for main. */

@@ -1,24 +1,20 @@
 #include "kvstore/kvctl/snapshot_count.h"
 
+#include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "base/buf.h"
+#include "base/byte_order.h"
 #include "base/cleanup.h"
 #include "base/crc32c.h"
+#include "kvstore/migrate/etcd_summary.h"
 #include "kvstore/state/snapshot_format.h"
-
-static uint64_t little_endian(const uint8_t *at, unsigned bytes)
-{
-    uint64_t value = 0;
-    for (unsigned i = 0; i < bytes; i++) {
-        value |= (uint64_t)at[i] << (8 * i);
-    }
-    return value;
-}
 
 static void count_record(struct snapshot_count *count, struct bytes payload)
 {
-    int64_t revision = (int64_t)little_endian(payload.data, 8);
+    int64_t revision = (int64_t)load_le(payload.data, 8);
     count->revision = revision > count->revision ? revision : count->revision;
     count->record_count += 1;
 }
@@ -31,7 +27,7 @@ static int read_frame(FILE *file, struct buf *payload, struct snapshot_count *co
     if (fread(head, 1, sizeof head, file) != sizeof head) {
         return err_set(err, ERR_CORRUPT, "the backup ends in the middle");
     }
-    size_t size = (size_t)little_endian(head, 4);
+    size_t size = (size_t)load_le(head, 4);
     if (size > KV_SNAPSHOT_FRAME_MAX) {
         return err_set(err, ERR_CORRUPT, "the backup has a record of %zu bytes", size);
     }
@@ -41,7 +37,7 @@ static int read_frame(FILE *file, struct buf *payload, struct snapshot_count *co
     }
     buf_commit(payload, size);
     struct bytes bytes = buf_bytes(payload);
-    if (crc32c(crc32c(0, head + 8, 1), bytes.data, bytes.size) != little_endian(head + 4, 4)) {
+    if (crc32c(crc32c(0, head + 8, 1), bytes.data, bytes.size) != load_le(head + 4, 4)) {
         return err_set(err, ERR_CORRUPT, "record %llu of the backup is damaged",
                        (unsigned long long)count->frame_count + 1);
     }
@@ -71,4 +67,27 @@ int snapshot_count_read(FILE *file, struct snapshot_count *ret, struct err *err)
     }
     *ret = count;
     return 0;
+}
+
+int snapshot_count_read_etcd(FILE *file, struct snapshot_count *ret, struct err *err)
+{
+    struct stat status;
+    if (fstat(fileno(file), &status) < 0 || status.st_size == 0) {
+        return err_set_errno(err, errno, "look at the backup");
+    }
+    size_t size = (size_t)status.st_size;
+    void *data = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fileno(file), 0);
+    if (data == MAP_FAILED) {
+        return err_set_errno(err, errno, "map the backup");
+    }
+    struct bbolt db;
+    struct etcd_summary summary;
+    int code = bbolt_init(&db, bytes_make(data, size), err);
+    code = code != 0 ? code : etcd_summary_read(&db, &summary, err);
+    (void)munmap(data, size);
+    if (code == 0) {
+        *ret = (struct snapshot_count){
+            .revision = summary.revision, .record_count = summary.key_count, .hash = summary.hash};
+    }
+    return code;
 }

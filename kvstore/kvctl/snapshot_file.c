@@ -164,6 +164,21 @@ static const char *format_name(const uint8_t *head, size_t size)
     return "unknown";
 }
 
+int snapshot_file_probe(const char *path, struct snapshot_status *ret, struct err *err)
+{
+    uint8_t head[64];
+    CLEANUP(file) FILE *file = fopen(path, "rbe");
+    if (file == NULL) {
+        return err_set_errno(err, errno, "open %s", path);
+    }
+    size_t size = fread(head, 1, sizeof head, file);
+    if (ferror(file)) {
+        return err_set_errno(err, errno, "read %s", path);
+    }
+    *ret = (struct snapshot_status){.format = format_name(head, size)};
+    return 0;
+}
+
 int snapshot_file_check(const char *path, struct snapshot_status *ret, struct err *err)
 {
     CLEANUP(file) FILE *file = fopen(path, "rbe");

@@ -29,5 +29,7 @@ struct snapshot_status {
 };
 /* Read the whole file and check its hash. ERR_CORRUPT as above. */
 MUST_USE int snapshot_file_check(const char *path, struct snapshot_status *ret, struct err *err);
+/* The format alone, from the first bytes. */
+MUST_USE int snapshot_file_probe(const char *path, struct snapshot_status *ret, struct err *err);
 
 #endif

@@ -3,6 +3,7 @@
 #define KVSTORE_MVCC_MVCC_INTERNAL_H
 
 #include "kvstore/mvcc/mvcc.h"
+#include "kvstore/mvcc/mvcc_meta.h"
 #include "kvstore/mvcc/pending.h"
 
 struct mvcc {
@@ -32,11 +33,5 @@ struct mvcc {
 
 /* Remember the first failure; returns its code. */
 int mvcc_fail(struct mvcc *mvcc, const struct err *failure);
-
-#define MVCC_META_REVISION BYTES_LITERAL("mvcc/revision")
-#define MVCC_META_COMPACT BYTES_LITERAL("mvcc/compact")
-#define MVCC_META_COMPACTED BYTES_LITERAL("mvcc/compacted")
-
-void mvcc_meta_put_i64(struct backend_batch *batch, struct bytes key, int64_t value);
 
 #endif

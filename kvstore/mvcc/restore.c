@@ -5,8 +5,8 @@
 
 enum { SCAN_RECORDS = 512, LOAD_RECORDS = 65536 };
 
-static int meta_get_i64(struct backend *backend, struct bytes key, int64_t *ret_value,
-                        struct err *err)
+int mvcc_meta_get_i64(struct backend *backend, struct bytes key, int64_t *ret_value,
+                      struct err *err)
 {
     struct bytes value;
     int code = backend_meta_get(backend, key, &value, err);
@@ -239,14 +239,13 @@ static int visit_leases(struct mvcc *mvcc, mvcc_visit_lease *visit_lease, void *
 int mvcc_restore(struct mvcc *mvcc, struct backend *backend, mvcc_visit_lease *visit_lease,
                  void *context, struct err *err)
 {
-    CHECK(!mvcc->in_transaction);
     reset(mvcc, backend);
-    int code = meta_get_i64(backend, MVCC_META_REVISION, &mvcc->revision, err);
+    int code = mvcc_meta_get_i64(backend, MVCC_META_REVISION, &mvcc->revision, err);
     if (code == 0) {
-        code = meta_get_i64(backend, MVCC_META_COMPACT, &mvcc->compact_revision, err);
+        code = mvcc_meta_get_i64(backend, MVCC_META_COMPACT, &mvcc->compact_revision, err);
     }
     if (code == 0) {
-        code = meta_get_i64(backend, MVCC_META_COMPACTED, &mvcc->compacted, err);
+        code = mvcc_meta_get_i64(backend, MVCC_META_COMPACTED, &mvcc->compacted, err);
     }
     if (code == 0) {
         code = load_records(mvcc, err);

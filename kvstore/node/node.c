@@ -12,7 +12,9 @@ enum {
     REQUEST_TIMEOUT_BASE_MS = 5000,
     STORE_INTERVAL_MS = 100,
     STORE_BYTES = 1 << 20,
-    COMPACT_BYTES = 32 << 20
+    COMPACT_BYTES = 32 << 20,
+    RECENT_BYTES = 2 << 20,
+    APPLY_ITEMS = 2000 /* about a millisecond or two */
 };
 
 /* Messages that may leave only when the batch with this sequence is durable (R1). */
@@ -37,6 +39,12 @@ static void set_defaults(struct node_options *options)
     }
     if (options->compact_bytes == 0) {
         options->compact_bytes = COMPACT_BYTES;
+    }
+    if (options->recent_bytes == 0) {
+        options->recent_bytes = RECENT_BYTES;
+    }
+    if (options->apply_items == 0) {
+        options->apply_items = APPLY_ITEMS;
     }
     if (options->store_bytes_max == 0) {
         options->store_bytes_max = STORE_BYTES;
@@ -71,8 +79,10 @@ int node_new(const struct node_options *options, const struct raft_restored *res
     list_init(&node->read_batches);
     list_init(&node->ready_reads);
     list_init(&node->forwards);
+    list_init(&node->asks);
     list_init(&node->held);
     node->store_at = RAFT_TIME_NEVER;
+    node->apply_next = 1; /* nothing was handed out */
     node->term = raft_term_current(node->raft);
     node->compacted_index = restored->snapshot.last.index;
     node->durable_index = kv_applied(node->kv).index;
@@ -88,6 +98,7 @@ void node_free(struct node *node)
     }
     node_free_reads(node);
     node_free_forwards(node);
+    node_free_asks(node);
     list_splice_back(&node->waiters_by_deadline, &node->waiters_for_compaction);
     while (!list_is_empty(&node->waiters_by_deadline)) {
         struct node_waiter *waiter =
@@ -108,6 +119,7 @@ void node_free(struct node *node)
     }
     u64_map_deinit(&node->waiters);
     kv_result_deinit(&node->result);
+    kv_result_deinit(&node->apply_result);
     buf_deinit(&node->scratch);
     raft_free(node->raft);
     kv_free(node->kv);
@@ -164,47 +176,10 @@ void node_on_stored(struct node *node, raft_time_ms now, uint64_t sequence)
     if (kv_on_stored(node->kv, sequence, &err) != 0) {
         stop(node, NODE_STOP_CORRUPT, err.text);
     }
+    node_cut_log(node);
     if (PLANTED(33)) { /* the log is released before the store is durable */
         node_on_durable(node, now, kv_applied(node->kv).index);
     }
-}
-
-/* How many entries to keep for slow followers, when the log has grown enough to be cut; 0: not yet.
- * Entries may be large (a transaction of 128 puts), so bytes count as well as entries. */
-static bool is_worth_compacting(const struct node *node, raft_index durable, uint64_t *ret_kept)
-{
-    struct raft_status status;
-    raft_get_status(node->raft, &status);
-    uint64_t entries = status.last.index + 1 - status.first;
-    uint64_t average = entries == 0 ? 0 : status.log_bytes / entries + 1;
-    uint64_t fitting = average == 0 ? 0 : node->options.compact_bytes / 2 / average;
-    uint64_t kept = node->options.catchup_entries;
-    *ret_kept = fitting < kept ? fitting : kept;
-    return durable >= node->compacted_index + node->options.compact_entries ||
-           status.log_bytes > node->options.compact_bytes;
-}
-
-/* The log is cut when the store has it durably, and enough has gathered to be worth it. */
-void node_on_durable(struct node *node, raft_time_ms now, raft_index index)
-{
-    uint64_t kept = 0;
-    node->now = now;
-    node->durable_index = index;
-    if (node->is_installing || !is_worth_compacting(node, index, &kept)) {
-        return;
-    }
-    raft_index upto = index > kept ? index - kept : 0;
-    if (upto <= node->compacted_index) {
-        return;
-    }
-    struct raft_snapshot_meta meta = {.last = {.index = upto},
-                                      .members = raft_members_at(node->raft, upto)};
-    if (!raft_find_term(node->raft, upto, &meta.last.term)) {
-        return;
-    }
-    step(node, &(struct raft_event){.type = RAFT_COMPACTED, .compacted = {.index = upto}});
-    node->compacted_index = upto;
-    node->io.compact_log(node->io.context, &meta);
 }
 
 void node_on_snapshot_sent(struct node *node, raft_time_ms now, raft_id peer, raft_index index,
@@ -246,6 +221,7 @@ void node_on_peer(struct node *node, raft_time_ms now, raft_id id, bool is_conne
         peer->is_connected = is_connected;
     }
     if (!is_connected) {
+        node_ask_on_lost_peer(node, id);
         step(node,
              &(struct raft_event){.type = RAFT_PEER_UNREACHABLE, .unreachable = {.peer = id}});
     }
@@ -308,6 +284,7 @@ static void start_install(struct node *node, const struct raft_ready *ready)
 {
     CHECK(ready->entry_count == 0); /* nothing can follow a snapshot in the batch that brings it */
     node->is_installing = true;
+    node_apply_abandon(node);
     node->install_sequence = ready->sequence;
     node->install_meta = *ready->snapshot;
     node->has_install_hard_state = ready->hard_state != NULL;
@@ -330,6 +307,7 @@ void node_on_installed(struct node *node, raft_time_ms now, struct backend *back
     }
     CHECK(kv_applied(node->kv).index >= node->install_meta.last.index);
     node->compacted_index = node->install_meta.last.index;
+    node_forget_cuts(node);
     node->durable_index = kv_applied(node->kv).index;
     const struct node_persist batch = {
         .sequence = node->install_sequence,
@@ -402,6 +380,7 @@ static void watch_role(struct node *node)
     if (role != RAFT_LEADER && node->is_lessor_primary) {
         lessor_demote(kv_lessor(node->kv));
         node->is_lessor_primary = false;
+        node->is_promoting = false;
     }
     node->io.role_changed(node->io.context, role, leader, term);
 }
@@ -419,6 +398,10 @@ static void run_leases(struct node *node)
         }
         lessor_promote(lessor, node->now, node->options.raft.election_timeout_ms);
         node->is_lessor_primary = true;
+        node->is_promoting = true;
+    }
+    if (node->is_promoting) {
+        node->is_promoting = !lessor_promote_step(lessor, NODE_PROMOTE_LEASES_PER_SLICE);
     }
     while (lessor_deadline_ms(lessor) <= node->now) {
         struct buf request = BUF_INIT;
@@ -469,9 +452,34 @@ static void stop_if_log_is_lost(struct node *node)
     }
 }
 
-bool node_advance(struct node *node, raft_time_ms now)
+/* Raft's part: also while an entry is half applied, so that heartbeats, votes and the log go on. */
+static void run_raft(struct node *node)
 {
     struct raft_ready ready;
+    node_flush_forwards(node);
+    node_flush_proposals(node);
+    node_flush_reads(node);
+    while (!node->is_installing && !node->is_stopped && raft_take_ready(node->raft, &ready)) {
+        do_ready(node, &ready);
+    }
+    watch_role(node);
+}
+
+/* What looks at the state: not while an entry is half applied. True: more to do. */
+static bool run_state(struct node *node)
+{
+    node_release_reads(node);
+    node_release_forwards(node);
+    bool has_more = node_run_reads(node);
+    node->has_background_work =
+        kv_step(node->kv, (struct kv_budget){NODE_WORK_ITEMS_PER_SLICE, NODE_WORK_BYTES_PER_SLICE});
+    release_compactions(node);
+    node_store(node, /* is_forced= */ false);
+    return has_more || node->has_background_work || node->is_promoting;
+}
+
+bool node_advance(struct node *node, raft_time_ms now)
+{
     node->now = now;
     if (node->is_stopped) {
         return false;
@@ -481,31 +489,26 @@ bool node_advance(struct node *node, raft_time_ms now)
         stop_if_log_is_lost(node);
     }
     watch_role(node);
-    run_leases(node);
-    node_flush_forwards(node);
-    node_flush_proposals(node);
-    node_flush_reads(node);
-    while (!node->is_installing && !node->is_stopped && raft_take_ready(node->raft, &ready)) {
-        do_ready(node, &ready);
+    bool is_applying = kv_is_applying(node->kv);
+    if (is_applying && !node->is_installing) {
+        is_applying = node_apply_more(node);
     }
-    watch_role(node);
-    node_release_reads(node);
-    node_release_forwards(node);
-    bool has_more = node_run_reads(node);
-    node->has_background_work =
-        kv_step(node->kv, (struct kv_budget){NODE_WORK_ITEMS_PER_SLICE, NODE_WORK_BYTES_PER_SLICE});
-    release_compactions(node);
-    node_store(node, /* is_forced= */ false);
+    if (!is_applying) {
+        run_leases(node);
+    }
+    run_raft(node);
+    bool has_more = kv_is_applying(node->kv) ? !node->is_installing : run_state(node);
     node_expire_waiters(node);
     node_expire_reads(node);
     node_expire_forwards(node);
+    node_expire_asks(node);
     finish_transfer(node);
     tell_watchers(node);
     struct err err = {0};
     if (kv_failure(node->kv, &err) != 0) {
         stop(node, NODE_STOP_CORRUPT, err.text);
     }
-    return has_more || node->has_background_work;
+    return has_more;
 }
 
 static raft_time_ms earlier(raft_time_ms a, raft_time_ms b)
@@ -520,6 +523,7 @@ raft_time_ms node_deadline(const struct node *node)
     deadline = earlier(deadline, node_waiters_deadline(node));
     deadline = earlier(deadline, node_reads_deadline(node));
     deadline = earlier(deadline, node_forwards_deadline(node));
+    deadline = earlier(deadline, node_asks_deadline(node));
     if (node->is_lessor_primary) {
         deadline = earlier(deadline, lessor_deadline_ms(kv_lessor(node->kv)));
     }

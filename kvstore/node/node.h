@@ -52,6 +52,7 @@ enum node_method {
     NODE_HASH,
     NODE_HASH_KV,
     NODE_MOVE_LEADER,
+    NODE_DOWNGRADE,
     NODE_AUTH_ENABLE,
     NODE_AUTH_DISABLE,
     NODE_AUTH_STATUS,
@@ -80,7 +81,8 @@ struct node_request {
     struct bytes body;
     uint64_t fresh_id; /* random, 1..INT64_MAX: the id of a lease or a member that gets one */
     struct auth_caller caller; /* who asks; borrowed for the call */
-    bool is_internal;          /* by this process itself, or authorised before: nobody is asked */
+    raft_id member;   /* who is to answer; 0: whoever can. Others only tell NODE_HASH_KV. */
+    bool is_internal; /* by this process itself, or authorised before: nobody is asked */
 };
 
 struct node_reply {
@@ -141,9 +143,11 @@ struct node_options {
     uint32_t applied_gap_max;    /* committed and not applied; beyond it requests are refused */
     uint64_t catchup_entries;    /* kept for slow followers after a log compaction */
     uint64_t compact_entries;    /* entries between two log compactions */
-    uint64_t compact_bytes;      /* ... or bytes in memory; half of it stays; 0: 32 MiB */
-    uint32_t store_interval_ms;  /* longest time that applied changes wait for the store; 0: 100 */
-    uint64_t store_bytes_max;    /* ... or until so much waits; 0: 1 MiB */
+    uint64_t compact_bytes;      /* in memory, if a follower that answers needs them; 0: 32 MiB */
+    uint64_t recent_bytes; /* in memory when none does, between that and twice that; 0: 2 MiB */
+    uint32_t store_interval_ms; /* longest time that applied changes wait for the store; 0: 100 */
+    uint64_t store_bytes_max;   /* ... or until so much waits; 0: 1 MiB */
+    uint32_t apply_items;       /* keys that one entry deletes in one slice; 0: 2000 */
     uint32_t max_learners;
     bool strict_reconfig_check;
     const char *version; /* "3.7.1": for Status */
@@ -199,6 +203,8 @@ raft_id node_id(const struct node *node);
 raft_id node_leader(const struct node *node); /* 0: unknown */
 bool node_is_leader(const struct node *node);
 bool node_is_learner(const struct node *node);
+/* Changes whenever a member connects or is lost. */
+uint64_t node_connections(const struct node *node);
 void node_get_status(const struct node *node, struct raft_status *status);
 raft_index node_applied(const struct node *node);
 /* The members in force at an index of raft's log (for a snapshot's metadata). */

@@ -28,6 +28,16 @@ bool node_is_learner(const struct node *node)
     return self != NULL && !self->voter;
 }
 
+uint64_t node_connections(const struct node *node)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < NODE_PEERS_MAX; i++) {
+        const struct node_peer *peer = &node->peers[i];
+        sum += peer->is_connected ? peer->id * (2 * peer->connected_since + 1) : 0;
+    }
+    return sum;
+}
+
 void node_get_status(const struct node *node, struct raft_status *status)
 {
     raft_get_status(node->raft, status);

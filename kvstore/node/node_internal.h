@@ -13,6 +13,7 @@ enum {
     NODE_PROPOSE_BYTES_MAX = 4 << 20,   /* bytes in one raft_step */
     NODE_READ_ITEMS_PER_SLICE = 2000,   /* keys looked at: about a millisecond */
     NODE_READ_BYTES_PER_SLICE = 1 << 20,
+    NODE_PROMOTE_LEASES_PER_SLICE = 4000,
     NODE_WORK_ITEMS_PER_SLICE = 1000, /* background: compaction, watchers that catch up */
     NODE_WORK_BYTES_PER_SLICE = 512 << 10,
     NODE_EXPIRED_LEASES_MAX = 500, /* leases revoked by one entry */
@@ -21,7 +22,8 @@ enum {
     NODE_PEERS_MAX = 2 * RAFT_MEMBERS_MAX,
     NODE_CONNECTED_MIN_MS = 5000, /* strict reconfiguration: etcd's health interval */
     NODE_LEARNER_READY_PERCENT = 90,
-    NODE_READ_RETRY_MS = 500
+    NODE_READ_RETRY_MS = 500,
+    NODE_CUTS_MAX = 16
 };
 
 /* Who waits for the outcome of a proposal. Owned by the waiters map and the deadline list. */
@@ -123,6 +125,7 @@ struct node {
     uint64_t next_read_token;
     raft_time_ms read_retry_at; /* not before, after a refusal */
 
+    struct list asks; /* node_ask.c */
     struct list forwards;
     uint64_t next_forward_id;
 
@@ -137,10 +140,19 @@ struct node {
     bool is_disk_full;
     bool is_stopped;
 
+    /* Committed entries that raft handed out; empty: apply_next > apply_end. */
+    raft_index apply_next;
+    raft_index apply_end;
+    bool has_apply_reply; /* the entry being applied fills apply_result */
+    struct kv_result apply_result;
+
     raft_index durable_index;
-    raft_index compacted_index;
+    raft_index compacted_index;                    /* in memory */
+    struct raft_snapshot_meta cuts[NODE_CUTS_MAX]; /* not told to the log on disk; oldest first */
+    uint32_t cut_count;
     raft_time_ms store_at; /* when waiting changes go to the store; RAFT_TIME_NEVER: none wait */
     bool has_background_work;
+    bool is_promoting; /* leases still get their deadlines */
 
     /* A snapshot is being installed: what must become durable after it. */
     bool is_installing;
@@ -152,7 +164,7 @@ struct node {
     /* Messages that may leave only when their batch is durable, encoded. */
     struct list held; /* struct node_held, oldest first */
 
-    struct kv_result result; /* reused for every apply and read */
+    struct kv_result result; /* reused for every read */
     struct buf scratch;
     struct node_stats stats;
 };
@@ -195,7 +207,15 @@ void node_free_reads(struct node *node);
 
 /* node_apply.c */
 void node_apply_committed(struct node *node, const struct raft_entry *entries, uint32_t count);
+/* Go on with what is committed; true: an entry needs another slice. */
+bool node_apply_more(struct node *node);
+/* Another state replaces this one: what was handed out is not applied. */
+void node_apply_abandon(struct node *node);
 void node_store(struct node *node, bool is_forced);
+
+/* node_compact.c */
+void node_cut_log(struct node *node);
+void node_forget_cuts(struct node *node); /* the state is another one now */
 
 /* node_forward.c */
 void node_forward_request(struct node *node, const struct node_request *request);
@@ -205,11 +225,23 @@ void node_send_proposal_frame(struct node *node, raft_id to, uint64_t request_id
                               struct bytes entry);
 void node_send_refusal_frame(struct node *node, raft_id to, uint64_t request_id,
                              enum etcd_error status);
+void node_send_request_frame(struct node *node, raft_id to, uint64_t id, enum node_method method,
+                             struct bytes body);
 void node_flush_forwards(struct node *node);
 void node_release_forwards(struct node *node);
 void node_expire_forwards(struct node *node);
 raft_time_ms node_forwards_deadline(const struct node *node);
 void node_free_forwards(struct node *node);
+
+/* node_ask.c */
+bool node_is_askable(enum node_method method);
+void node_ask(struct node *node, const struct node_request *request);
+bool node_ask_on_reply(struct node *node, raft_id from, uint64_t id, enum etcd_error status,
+                       struct bytes body);
+void node_ask_on_lost_peer(struct node *node, raft_id member);
+void node_expire_asks(struct node *node);
+raft_time_ms node_asks_deadline(const struct node *node);
+void node_free_asks(struct node *node);
 
 /* node_submit.c: on this member, for a client or (peer not 0) for a peer's client */
 void node_execute(struct node *node, const struct node_request *request, raft_id peer,

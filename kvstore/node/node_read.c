@@ -59,7 +59,7 @@ static bool try_now(struct node *node, const struct node_request *request, raft_
                     uint64_t peer_id)
 {
     enum kv_op op = read_op(request->method);
-    if (op != KV_OP_RANGE && op != KV_OP_TXN) {
+    if ((op != KV_OP_RANGE && op != KV_OP_TXN) || kv_is_applying(node->kv)) {
         return false;
     }
     enum etcd_error error = node_authorize(node, request);
@@ -170,16 +170,42 @@ void node_release_reads(struct node *node)
     }
 }
 
+/* Judged by what is known at the read point; a change then goes through the log. */
+static bool propose_downgrade(struct node *node, struct node_read *read)
+{
+    struct buf proposal = BUF_INIT;
+    kv_request_downgrade(node->kv, blob_bytes(read->body), &node->result, &proposal);
+    bool is_proposed = buf_size(&proposal) > 0;
+    if (is_proposed) {
+        const struct node_request request = {
+            .token = read->token,
+            .method = read->method,
+            .caller = {.username = read->username == NULL ? (struct bytes){NULL, 0}
+                                                          : blob_bytes(read->username),
+                       .auth_revision = read->auth_revision}};
+        node_propose(node, &request, read->peer, read->peer_id, KV_OP_DOWNGRADE_INFO_SET,
+                     buf_bytes(&proposal));
+    }
+    buf_deinit(&proposal);
+    return is_proposed;
+}
+
 /* What needs no slices. */
 static void answer_small(struct node *node, struct node_read *read)
 {
     kv_result_clear(&node->result);
     switch (read->method) {
+    case NODE_DOWNGRADE:
+        if (propose_downgrade(node, read)) {
+            read_free(read);
+            return;
+        }
+        break;
     case NODE_LEASE_LEASES:
         kv_lease_list(node->kv, &node->result);
         break;
     case NODE_MEMBER_LIST:
-        kv_member_list(node->kv, &node->result);
+        kv_list_members(node->kv, &node->result);
         break;
     case NODE_ALARM:
         kv_alarm_get(node->kv, blob_bytes(read->body), &node->result);
@@ -218,6 +244,17 @@ static bool run(struct node *node, struct node_read *read)
         return false;
     }
     kv_result_clear(&node->result);
+    if (read->method == NODE_HASH_KV && read->job == NULL) {
+        enum kv_kept_state kept = kv_kept_hash(node->kv, blob_bytes(read->body), &node->result);
+        if (kept == KV_KEPT_SOON) {
+            return true;
+        }
+        if (kept == KV_KEPT_HERE) {
+            finish(node, read->token, read->peer, read->peer_id);
+            read_free(read);
+            return false;
+        }
+    }
     enum kv_read_state state = KV_READ_DONE;
     if (read->job == NULL && read->method != NODE_RANGE_STREAM) {
         read->job = kv_read_now(node->kv, read_op(read->method), blob_bytes(read->body), slice(),

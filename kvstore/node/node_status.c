@@ -1,5 +1,6 @@
 #include "base/arena.h"
 #include "kvstore/backend/backend.h"
+#include "kvstore/cluster/cluster.h"
 #include "kvstore/node/node_internal.h"
 #include "proto/arena_allocator.h"
 #include "proto/rpc.pb-c.h"
@@ -139,6 +140,11 @@ void node_status_reply(struct node *node, uint64_t token)
     response.raftappliedindex = kv_applied(node->kv).index;
     response.islearner = node_is_learner(node);
     response.storageversion = arena_strdup(&arena, "3.7.0");
+    Etcdserverpb__DowngradeInfo downgrade;
+    etcdserverpb__downgrade_info__init(&downgrade);
+    downgrade.targetversion = arena_strdup(&arena, cluster_downgrade(kv_cluster(node->kv)));
+    downgrade.enabled = downgrade.targetversion[0] != 0;
+    response.downgradeinfo = &downgrade;
     fill_errors(node, &raft, &response, &arena);
     node_reply_bytes(node, token, 0, 0, proto_encode(&response.base, &arena));
     arena_deinit(&arena);

@@ -159,7 +159,7 @@ static void lease_on_leader(struct node *node, const struct node_request *reques
     if (request->method == NODE_LEASE_KEEP_ALIVE) {
         kv_lease_keep_alive(node->kv, request->body, node->now, &node->result);
     } else {
-        kv_lease_time_to_live(node->kv, request->body, node->now, &node->result);
+        kv_lease_remaining(node->kv, request->body, node->now, &node->result);
     }
     if (node->result.status != ETCD_OK) {
         node_reply_status(node, request->token, peer, peer_id, node->result.status);
@@ -209,6 +209,7 @@ void node_execute(struct node *node, const struct node_request *request, raft_id
         node_read_start(node, request, peer, peer_id, /* is_linearizable= */ false);
         break;
     case NODE_LEASE_LEASES:
+    case NODE_DOWNGRADE:
         node_read_start(node, request, peer, peer_id, /* is_linearizable= */ true);
         break;
     case NODE_MEMBER_LIST:
@@ -263,6 +264,10 @@ void node_submit(struct node *node, raft_time_ms now, const struct node_request 
     }
     if (node_is_learner(node) && !is_for_learners(request)) {
         node_reply_status(node, request->token, 0, 0, ETCD_LEARNER_UNSUPPORTED);
+        return;
+    }
+    if (request->member != 0 && request->member != node_id(node)) {
+        node_ask(node, request);
         return;
     }
     enum etcd_error error = node_authorize_early(node, request);

@@ -13,6 +13,10 @@ enum { POSITION_BYTES = 16 };
 
 static const struct bytes key = {(const uint8_t *)"raft_installed", 14};
 
+/* Cluster id (8) and member id (8), both little-endian. */
+static const struct bytes identity_key = {(const uint8_t *)"raft_identity", 13};
+enum { IDENTITY_BYTES = 16 };
+
 int start_read_installed(struct backend *backend, struct raft_snapshot_meta *ret, struct err *err)
 {
     struct bytes value;
@@ -47,7 +51,36 @@ void start_add_installed(struct backend_batch *batch, const struct raft_snapshot
     buf_append_bytes(&value, blob_bytes(members));
     blob_unref(members);
     backend_batch_meta_put(batch, key, buf_bytes(&value));
+    backend_batch_meta_delete(batch, identity_key); /* its sender's */
     buf_deinit(&value);
+}
+
+static int note_identity(struct backend *backend, struct bytes identity, struct err *err)
+{
+    struct backend_batch *batch = backend_batch_new(0);
+    backend_batch_meta_put(batch, identity_key, identity);
+    int code = backend_commit(backend, &batch, 1, err);
+    backend_batch_free(batch);
+    return code != 0 ? code : backend_renew(backend, err);
+}
+
+int start_check_identity(struct backend *backend, uint64_t cluster_id, raft_id member_id,
+                         struct err *err)
+{
+    uint8_t own[IDENTITY_BYTES];
+    struct bytes found;
+    memcpy(own, &cluster_id, 8);
+    memcpy(own + 8, &member_id, 8);
+    int code = backend_meta_get(backend, identity_key, &found, err);
+    if (code == ERR_NOT_FOUND) {
+        return note_identity(backend, bytes_make(own, sizeof own), err);
+    }
+    if (code == 0 && !bytes_equal(found, bytes_make(own, sizeof own))) {
+        code = err_set(err, ERR_WRONG_CLUSTER,
+                       "the store and the log belong to different members: was one of them copied "
+                       "from elsewhere?");
+    }
+    return code;
 }
 
 int start_seed(struct backend *backend, const struct cluster_member *members, uint32_t count,

@@ -20,6 +20,11 @@ MUST_USE int start_read_installed(struct backend *backend, struct raft_snapshot_
 /* Note it, in the last batch of a received snapshot. */
 void start_add_installed(struct backend_batch *batch, const struct raft_snapshot_meta *meta);
 
+/* Whether the store is that of the log beside it, or of nobody yet: then it is noted. Before the
+ * backend's thread runs. ERR_WRONG_CLUSTER, or the backend's error. */
+MUST_USE int start_check_identity(struct backend *backend, uint64_t cluster_id, raft_id member_id,
+                                  struct err *err);
+
 /* The first start of an initial member: put the members into the empty store, durably, and say what
  * the log has to record as its snapshot before anything else. Before the backend's thread runs. */
 MUST_USE int start_seed(struct backend *backend, const struct cluster_member *members,

@@ -293,7 +293,7 @@ static void check(struct auth_call *auth_call)
     CLEANUP(arena) struct arena arena = {0};
     struct bytes stored = auth_password_hash(auth, buf_bytes(&auth_call->name));
     struct bytes hash = {NULL, 0};
-    if (!base64_decode(stored, &arena, &hash)) {
+    if (!base64_parse(stored, &arena, &hash)) {
         hash = (struct bytes){NULL, 0}; /* no password matches it */
     }
     auth_call->tries += 1;
@@ -327,7 +327,7 @@ void auth_service_authenticate(struct grpc_call *call, struct bytes body)
 static void propose_user(struct auth_call *auth_call, struct bytes hash)
 {
     struct buf text = BUF_INIT;
-    base64_encode(&text, hash);
+    base64_append(&text, hash);
     pb_put_bytes(&auth_call->body, 1, buf_bytes(&auth_call->name));
     if (auth_call->method == NODE_USER_ADD) {
         pb_put_bytes(&auth_call->body, 3, buf_bytes(&auth_call->options));

@@ -179,6 +179,8 @@ struct config {
     unsigned member_count;
     struct config_member members[CONFIG_MEMBERS_MAX];
     bool is_existing_cluster;
+    int64_t auto_compaction_period_ms; /* periodic mode; 0: off */
+    int64_t auto_compaction_revisions; /* revision mode; 0: off */
 
     unsigned warning_count;
     const char *warnings[CONFIG_WARNINGS_MAX];
@@ -194,6 +196,9 @@ void config_deinit(struct config *config);
 
 /* Was the flag (etcd's name) given by any source? */
 bool config_is_set(const struct config *config, const char *flag);
+
+/* Is "Name=true" in --feature-gates? */
+bool config_has_gate(const struct config *config, const char *name);
 
 /* The text of --help. */
 const char *config_help(struct arena *arena);

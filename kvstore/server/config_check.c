@@ -1,3 +1,5 @@
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "kvstore/server/config_flag.h"
@@ -6,7 +8,10 @@ enum {
     ELECTION_TIMEOUT_MAX_MS = 50000,
     ELECTION_HEARTBEAT_RATIO_MIN = 5,
     BCRYPT_COST_MIN = 4,
-    BCRYPT_COST_MAX = 31
+    BCRYPT_COST_MAX = 31,
+    MS_PER_HOUR = 60 * 60 * 1000,
+    NS_PER_MS = 1000 * 1000,
+    COMPACTION_HOURS_MAX = 100 * 366 * 24
 };
 
 static bool is_one_of(const char *text, const char *const *allowed)
@@ -178,6 +183,23 @@ static int check_tls_files(const char *prefix, const struct config_tls *tls, str
     return 0;
 }
 
+/* The members come from one place. */
+static int check_discovery(const struct config *config, struct err *err)
+{
+    bool has_endpoints = config->discovery_endpoints[0] != 0;
+    bool has_srv = config->discovery_srv[0] != 0;
+    bool has_cluster = config_is_set(config, "initial-cluster");
+    if (has_endpoints + has_srv + has_cluster > 1) {
+        return err_set(err, ERR_INVALID,
+                       "multiple discovery or bootstrap flags are set. Choose one of "
+                       "\"initial-cluster\", \"discovery-endpoints\" or \"discovery-srv\"");
+    }
+    if (has_endpoints != (config->discovery_token[0] != 0)) {
+        return err_set(err, ERR_INVALID, "--discovery-token and --discovery-endpoints go together");
+    }
+    return 0;
+}
+
 static int check_cluster(struct config *config, struct err *err)
 {
     const char *text = config->initial_cluster_text;
@@ -190,7 +212,8 @@ static int check_cluster(struct config *config, struct err *err)
         }
         config->initial_cluster_text = text[0] == 0 ? urls : text;
     }
-    int code = config_parse_cluster(config, text, err);
+    int code = check_discovery(config, err);
+    code = code != 0 ? code : config_parse_cluster(config, text, err);
     if (code != 0) {
         return code;
     }
@@ -205,11 +228,41 @@ static int check_cluster(struct config *config, struct err *err)
                    config->name);
 }
 
+/* A bare number is hours in periodic mode, revisions in revision mode; else a duration of Go. */
+static int check_compaction(struct config *config, struct err *err)
+{
+    const char *text = config->auto_compaction_retention;
+    char *end = NULL;
+    errno = 0;
+    long long number = strtoll(text, &end, 10);
+    bool is_number = text[0] != 0 && errno == 0 && *end == 0;
+    bool is_by_revision = strcmp(config->auto_compaction_mode, "revision") == 0;
+    int64_t duration_ns = 0;
+    if (is_by_revision && is_number && number >= 0) {
+        config->auto_compaction_revisions = number;
+        return 0;
+    }
+    if (!is_by_revision && is_number && number >= 0 && number <= COMPACTION_HOURS_MAX) {
+        config->auto_compaction_period_ms = number * MS_PER_HOUR;
+        return 0;
+    }
+    if (!is_by_revision && !is_number && config_parse_duration(text, &duration_ns) == 0 &&
+        duration_ns >= 0) {
+        config->auto_compaction_period_ms = duration_ns / NS_PER_MS;
+        return 0;
+    }
+    return err_set(err, ERR_INVALID,
+                   "error parsing --auto-compaction-retention: invalid value "
+                   "\"%s\" in %s mode",
+                   text, config->auto_compaction_mode);
+}
+
 int config_check(struct config *config, struct err *err)
 {
     int code = check_words(config, err);
     code = code != 0 ? code : check_timing(config, err);
     code = code != 0 ? code : check_limits(config, err);
+    code = code != 0 ? code : check_compaction(config, err);
     code = code != 0 ? code : parse_all_urls(config, err);
     code = code != 0 ? code : check_tls_files("", &config->client_tls, err);
     code = code != 0 ? code : check_tls_files("peer-", &config->peer_tls, err);

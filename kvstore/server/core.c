@@ -8,6 +8,7 @@
 enum {
     WAL_LOW_BYTES = 4 << 20,            /* below it writes are refused: the disk is nearly full */
     STAGE_PENDING_BYTES_MAX = 32 << 20, /* of a received snapshot, not written yet */
+    COMPACTION_LOG_MS = 60000,          /* under load the log is compacted every few seconds */
     WAL_STUCK_MS = 20000                /* a log write that takes longer ends the process (R37) */
 };
 
@@ -54,7 +55,11 @@ static void io_compact_log(void *context, const struct raft_snapshot_meta *meta)
     wal_thread_take_batch(core->wal_thread,
                           wal_batch_new(core->last_sequence, NULL, meta, NULL, 0));
     wal_thread_release(core->wal_thread, meta->last.index);
-    log_info("compacted the log", LOG_U64("index", meta->last.index));
+    uint64_t now = core_now(core);
+    if (now >= core->compaction_logged_ms + COMPACTION_LOG_MS || core->compaction_logged_ms == 0) {
+        core->compaction_logged_ms = now;
+        log_info("compacted the log", LOG_U64("index", meta->last.index));
+    }
 }
 
 static void io_install_snapshot(void *context, const struct raft_snapshot_meta *meta)
@@ -118,19 +123,30 @@ static void io_stop(void *context, enum node_stop reason, const char *text)
 
 /* --- completions of the disk threads ------------------------------------------------------- */
 
+static void note_space(struct core *core, bool is_log_full, bool is_store_full)
+{
+    bool was_full = core->is_log_full || core->is_store_full;
+    bool is_full = is_log_full || is_store_full;
+    core->is_log_full = is_log_full;
+    core->is_store_full = is_store_full;
+    if (is_full != was_full) {
+        node_set_disk_full(core->node, is_full);
+        log_warn(is_full ? "the disk is full or nearly full: writes are refused"
+                         : "the disk has space again");
+    }
+}
+
+/* Once low, only a whole spare segment counts as space again: not what one release gives. */
+static bool is_log_low(const struct core *core, const struct wal_done *done)
+{
+    bool is_below = done->capacity.available_bytes < WAL_LOW_BYTES || core->is_log_full;
+    return done->code == ERR_NO_SPACE || (is_below && !done->capacity.is_spare_ready);
+}
+
 static void on_wal_done(struct core *core, const struct wal_done *done)
 {
-    bool is_low = done->capacity.available_bytes < WAL_LOW_BYTES && !done->capacity.is_spare_ready;
-    if (is_low != core->is_disk_full) {
-        core->is_disk_full = is_low;
-        node_set_disk_full(core->node, is_low);
-        log_warn(is_low ? "the log's disk is nearly full: writes are refused"
-                        : "the log's disk has space again",
-                 LOG_U64("available-bytes", done->capacity.available_bytes));
-    }
+    note_space(core, is_log_low(core, done), core->is_store_full);
     if (done->code == ERR_NO_SPACE) {
-        node_set_disk_full(core->node, true);
-        core->is_disk_full = true;
         log_error("no space for the log; trying again", LOG_TEXT("error", done->err.text));
         return;
     }
@@ -223,6 +239,7 @@ static void on_backend_done(struct core *core, const struct backend_done *done)
     switch (done->type) {
     case BACKEND_DONE_COMMIT:
         metric_observe(metrics_of(core), METRIC_BACKEND_COMMIT, (double)done->duration_us / 1e6);
+        note_space(core, core->is_log_full, false);
         node_on_stored(core->node, core_now(core), done->sequence);
         break;
     case BACKEND_DONE_SYNC:
@@ -238,8 +255,7 @@ static void on_backend_done(struct core *core, const struct backend_done *done)
         break;
     case BACKEND_DONE_NO_SPACE:
         log_error("no space for the store; trying again", LOG_TEXT("error", done->err.text));
-        node_set_disk_full(core->node, true);
-        core->is_disk_full = true;
+        note_space(core, core->is_log_full, true);
         break;
     case BACKEND_DONE_FAILED:
         fail(core, exit_code_from_error(done->code, /* is_log= */ false), done->err.text);
@@ -273,6 +289,7 @@ static void submit_inbox(struct core *core)
                                              .method = call->method,
                                              .body = call->body,
                                              .fresh_id = call->fresh_id,
+                                             .member = call->member,
                                              .caller = call->caller,
                                              .is_internal = call->is_internal};
         call->is_submitted = true;
@@ -319,7 +336,12 @@ static void run(struct core *core)
     core->is_running = true;
     take_completions(core);
     submit_inbox(core);
+    raft_index applied = node_applied(core->node);
+    uint64_t advance_started = uv_hrtime();
     bool has_more = node_advance(core->node, core_now(core));
+    if (node_applied(core->node) != applied) {
+        metric_child_observe(core->apply_time, (double)(uv_hrtime() - advance_started) / 1e9);
+    }
     if (core->is_staged && !node_is_installing(core->node)) {
         core_stage_cancel(core); /* complete, told to the node, and not wanted */
     }
@@ -568,6 +590,11 @@ struct peer_registry *core_registry(struct core *core)
 bool core_is_first_start(const struct core *core)
 {
     return core->is_first_start;
+}
+
+uint64_t core_log_wait_ms(const struct core *core)
+{
+    return wal_thread_oldest_ms(core->wal_thread);
 }
 
 uint64_t core_now(const struct core *core)

@@ -27,6 +27,7 @@ struct core_call {
     enum node_method method;
     struct bytes body; /* valid until the call was taken up; then not needed */
     uint64_t fresh_id;
+    raft_id member;            /* see node_request */
     struct auth_caller caller; /* as body */
     bool is_internal;
     core_reply *on_reply;
@@ -56,6 +57,7 @@ struct core_options {
     const struct bootstrap *initial;
     bool is_new; /* make a log if there is none */
     bool is_unsafe_no_sync;
+    bool is_forced_alone; /* --force-new-cluster: drop all other members */
     uint32_t election_timeout_ms;
     uint32_t heartbeat_interval_ms;
     uint32_t txn_ops_max;
@@ -124,5 +126,7 @@ struct peer_registry *core_registry(struct core *core);
 /* The log is new: this member has never run. */
 bool core_is_first_start(const struct core *core);
 uint64_t core_now(const struct core *core); /* ms, the loop's clock */
+/* How long the oldest write has been with the log's thread; 0: nothing waits. */
+uint64_t core_log_wait_ms(const struct core *core);
 
 #endif

@@ -32,12 +32,15 @@ struct core {
     uv_async_t async;
     raft_time_ms timer_deadline;
 
+    struct metric_child *apply_time;
     struct list inbox; /* calls not taken up yet */
     bool is_dirty;     /* something arrived: run in this iteration's prepare phase */
     bool is_running;
-    bool is_disk_full;
-    bool is_staging; /* a snapshot is being received */
-    bool is_staged;  /* it is complete and waits for the node's word */
+    bool is_log_full;              /* or nearly */
+    bool is_store_full;            /* its commits wait for space */
+    uint64_t compaction_logged_ms; /* when the last line about it was written */
+    bool is_staging;               /* a snapshot is being received */
+    bool is_staged;                /* it is complete and waits for the node's word */
     core_stage_room *stage_room;
     void *stage_data;
     bool was_stage_full; /* stage_room is to be called */

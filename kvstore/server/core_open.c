@@ -1,3 +1,4 @@
+#include <libgen.h>
 #include <openssl/rand.h>
 
 #include "base/blob.h"
@@ -11,6 +12,7 @@
 #include "base/mem.h"
 #include "kvstore/backend/lmdb.h"
 #include "kvstore/cluster/cluster.h"
+#include "kvstore/node/lone_start.h"
 #include "kvstore/node/start.h"
 #include "kvstore/server/core_internal.h"
 
@@ -40,6 +42,17 @@ struct opening {
     bool has_recovered;
 };
 
+/* Inside the data directory, or where --wal-dir says, as long as what is above it exists. */
+static int make_wal_dir(const char *wal_dir, const char *member, struct err *err)
+{
+    if (wal_dir == NULL) {
+        return data_dir_make(member, "wal", err);
+    }
+    CLEANUP(free) char *parent = mem_strdup(wal_dir);
+    CLEANUP(free) char *name = mem_strdup(wal_dir);
+    return data_dir_make(dirname(parent), basename(name), err);
+}
+
 static int make_directories(struct core *core, char **ret_wal, char **ret_store, struct err *err)
 {
     const struct core_options *options = &core->options;
@@ -49,7 +62,7 @@ static int make_directories(struct core *core, char **ret_wal, char **ret_store,
     }
     CLEANUP(free) char *member = mem_printf("%s/member", options->data_dir);
     code = data_dir_make(options->data_dir, "member", err);
-    code = code != 0 ? code : data_dir_make(member, "wal", err);
+    code = code != 0 ? code : make_wal_dir(options->wal_dir, member, err);
     code = code != 0 ? code : data_dir_make(member, "store", err);
     if (code != 0) {
         return code;
@@ -133,6 +146,37 @@ static int start_threads(struct opening *opening, struct err *err)
     return backend_thread_start(core->backend, &backend_options, &core->backend_thread, err);
 }
 
+/* The entries that remove everybody else go into the log before the node is made. */
+static int drop_other_members(struct opening *opening, struct raft_restored *restored,
+                              struct err *err)
+{
+    struct wal_recovered *recovered = &opening->recovered;
+    struct lone_start start;
+    int code = lone_start_make(restored, opening->core->member_id, &start);
+    if (code != 0) {
+        return err_set(err, ERR_INVALID,
+                       "--force-new-cluster: the data is not of a member of its cluster");
+    }
+    struct wal_batch *batch = wal_batch_new(0, &start.hard_state, NULL, start.entries, start.count);
+    code = start.count == 0 ? 0 : wal_append(opening->wal, &batch, 1, err);
+    wal_batch_free(batch);
+    if (code != 0) {
+        lone_start_deinit(&start);
+        return code;
+    }
+    uint32_t count = recovered->entry_count + start.count;
+    recovered->entries =
+        mem_reallocarray(recovered->entries, count + 1U, sizeof recovered->entries[0]);
+    for (uint32_t i = 0; i < start.count; i++) {
+        recovered->entries[recovered->entry_count++] = start.entries[i]; /* with their data */
+    }
+    log_warn("forced a new cluster of this member alone", LOG_U64("removed", start.count));
+    restored->hard_state = start.hard_state;
+    restored->entries = recovered->entries;
+    restored->entry_count = count;
+    return raft_restored_check(restored, err);
+}
+
 static int start_node(struct opening *opening, const struct raft_snapshot_meta *installed,
                       bool *ret_is_log, struct err *err)
 {
@@ -147,6 +191,9 @@ static int start_node(struct opening *opening, const struct raft_snapshot_meta *
     };
     start_restore(&restored, installed, backend_applied(core->backend));
     int code = raft_restored_check(&restored, err);
+    if (code == 0 && options->is_forced_alone && !core->is_first_start) {
+        code = drop_other_members(opening, &restored, err);
+    }
     if (code != 0) {
         return code;
     }
@@ -244,6 +291,8 @@ static int open_all(struct opening *opening, int *ret_exit_code, struct err *err
     if (code == 0 && is_empty(opening) && core->options.initial != NULL) {
         code = seed(opening, &installed, err);
     }
+    code = code != 0 ? code
+                     : start_check_identity(core->backend, core->cluster_id, core->member_id, err);
     code = code != 0 ? code : start_node(opening, &installed, &is_log, err);
     code = code != 0 ? code : start_threads(opening, err);
     if (code != 0) {
@@ -258,6 +307,7 @@ int core_open(const struct core_options *options, struct core **ret_core, int *r
     struct core *core = mem_zalloc(sizeof *core);
     core->options = *options;
     core->data_dir_fd = -1;
+    core->apply_time = metric_get(options->metrics, METRIC_APPLY, "v3,Batch,true");
     list_init(&core->inbox);
     list_init(&core->store_waiters);
     core_start_loop(core);

@@ -63,24 +63,14 @@ static const char *alarm_reason(struct http_service *http, struct http_exchange 
         kv_alarms(node_kv(core_node(http->service->core)), alarms, 2 * RAFT_MEMBERS_MAX);
     for (uint32_t i = 0; i < count && i < 2 * RAFT_MEMBERS_MAX; i++) {
         bool is_space = alarms[i].alarm == KV_ALARM_NO_SPACE;
+        if (!is_space && !kv_is_fenced(node_kv(core_node(http->service->core)))) {
+            continue; /* another member's data is wrong, and it says so itself */
+        }
         if (!is_excluded(x, is_space ? "NOSPACE" : "CORRUPT")) {
             return is_space ? "ALARM NOSPACE" : "ALARM CORRUPT";
         }
     }
     return "";
-}
-
-static bool has_corrupt_alarm(struct http_service *http)
-{
-    struct kv_alarm_member alarms[2 * RAFT_MEMBERS_MAX];
-    uint32_t count =
-        kv_alarms(node_kv(core_node(http->service->core)), alarms, 2 * RAFT_MEMBERS_MAX);
-    for (uint32_t i = 0; i < count && i < 2 * RAFT_MEMBERS_MAX; i++) {
-        if (alarms[i].alarm == KV_ALARM_CORRUPT) {
-            return true;
-        }
-    }
-    return false;
 }
 
 static const char *check_error(const struct health_probe *probe, enum check check,
@@ -89,7 +79,8 @@ static const char *check_error(const struct health_probe *probe, enum check chec
     struct http_service *http = probe->http;
     switch (check) {
     case CHECK_DATA_CORRUPTION:
-        return has_corrupt_alarm(http) ? "alarm activated: CORRUPT" : "";
+        return kv_is_fenced(node_kv(core_node(http->service->core))) ? "alarm activated: CORRUPT"
+                                                                     : "";
     case CHECK_SERIALIZABLE:
     case CHECK_LINEARIZABLE:
         return read_error == ETCD_OK ? "" : etcd_error_text(read_error);

@@ -82,6 +82,20 @@ static bool is_right_kind(const struct jwt *jwt, const EVP_PKEY *key)
     return type == EVP_PKEY_RSA;
 }
 
+/* A public key, or a certificate with one. */
+static EVP_PKEY *read_public(FILE *file)
+{
+    EVP_PKEY *key = PEM_read_PUBKEY(file, NULL, NULL, NULL);
+    if (key != NULL) {
+        return key;
+    }
+    rewind(file);
+    X509 *certificate = PEM_read_X509(file, NULL, NULL, NULL);
+    key = certificate == NULL ? NULL : X509_get_pubkey(certificate);
+    X509_free(certificate);
+    return key;
+}
+
 static int read_key(struct jwt *jwt, const char *path, bool is_private, struct err *err)
 {
     FILE *file = fopen(path, "rbe");
@@ -92,8 +106,8 @@ static int read_key(struct jwt *jwt, const char *path, bool is_private, struct e
     if (jwt->family == JWT_HS) {
         code = read_secret(jwt, file, path, err);
     } else {
-        EVP_PKEY *key = is_private ? PEM_read_PrivateKey(file, NULL, NULL, NULL)
-                                   : PEM_read_PUBKEY(file, NULL, NULL, NULL);
+        EVP_PKEY *key =
+            is_private ? PEM_read_PrivateKey(file, NULL, NULL, NULL) : read_public(file);
         if (key == NULL || !is_right_kind(jwt, key)) {
             EVP_PKEY_free(key);
             code = err_set(err, ERR_INVALID, "%s holds no key for %s", path, jwt->method);
@@ -271,7 +285,7 @@ static bool check_signature(const struct jwt *jwt, struct bytes text, struct byt
 static void append_part(struct buf *out, struct bytes data)
 {
     CLEANUP(buf) struct buf text = BUF_INIT;
-    base64_encode(&text, data);
+    base64_append(&text, data);
     struct bytes standard = buf_bytes(&text);
     for (size_t i = 0; i < standard.size && standard.data[i] != '='; i++) {
         uint8_t letter = standard.data[i];
@@ -352,7 +366,7 @@ static bool take_member(struct json_reader *reader, struct claims *claims)
 static bool decode_part(struct bytes part, struct arena *arena, struct claims *claims)
 {
     struct bytes text;
-    if (!base64_decode(part, arena, &text)) {
+    if (!base64_parse(part, arena, &text)) {
         return false;
     }
     struct json_reader reader = json_reader_make(text, arena);
@@ -387,7 +401,7 @@ int jwt_verify(const struct jwt *jwt, struct bytes token, int64_t now_s, struct 
     struct bytes text = bytes_make(token.data, (size_t)(last - token.data));
     if (!decode_part(bytes_make(token.data, (size_t)(first - token.data)), arena, &header) ||
         !bytes_equal(header.algorithm, bytes_from_text(jwt->method)) ||
-        !base64_decode(bytes_make(last + 1, (size_t)(end - last - 1)), arena, &signature) ||
+        !base64_parse(bytes_make(last + 1, (size_t)(end - last - 1)), arena, &signature) ||
         !check_signature(jwt, text, signature)) {
         return ERR_DENIED;
     }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/crash.h"
 #include "base/exit_code.h"
 #include "base/log.h"
 #include "kvstore/server/server.h"
@@ -90,6 +91,7 @@ static int set_up_log(const struct config *config, struct err *err)
     log_set_format(strcmp(config->log_format, "console") == 0 ? LOG_FORMAT_CONSOLE
                                                               : LOG_FORMAT_JSON);
     log_set_sink(write_line, NULL);
+    crash_install("kvd", outputs, output_count);
     return 0;
 }
 

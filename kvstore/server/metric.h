@@ -40,6 +40,9 @@ void metric_observe(struct metrics *metrics, enum metric family, double value);
 void metric_set_only(struct metrics *metrics, enum metric family, const char *values,
                      int64_t value);
 
+/* All children of the family to 0. */
+void metric_zero(struct metrics *metrics, enum metric family);
+
 /* Everything as text; reads /proc/self for the process_ families. */
 void metrics_write(struct metrics *metrics, struct buf *out);
 

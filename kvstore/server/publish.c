@@ -1,5 +1,5 @@
 #include "base/log.h"
-#include "kvstore/server/notify.h"
+#include "base/service_notify.h"
 #include "kvstore/server/server.h"
 #include "proto/arena_allocator.h"
 #include "proto/membership.pb-c.h"
@@ -43,7 +43,7 @@ static void on_reply(struct core_call *call, const struct node_reply *reply)
                  LOG_ID("local-member-id", core_member_id(server->core)),
                  LOG_TEXT("name", server->config->name));
         log_info("ready to serve client requests");
-        notify_service_manager("READY=1");
+        service_notify("READY=1");
         return;
     }
     if (server->state >= SERVER_DRAINING) {

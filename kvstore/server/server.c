@@ -7,8 +7,8 @@
 #include "base/exit_code.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/service_notify.h"
 #include "base/state.h"
-#include "kvstore/server/notify.h"
 #include "kvstore/watch/watch_hub.h"
 
 static const struct state_rule rules[] = {
@@ -68,7 +68,7 @@ static void advance(struct server *server)
     switch (server->state) {
     case SERVER_RUNNING:
         state_move(rules, &server->state, SERVER_HANDING_OVER);
-        notify_service_manager("STOPPING=1");
+        service_notify("STOPPING=1");
         if (node_hand_over(core_node(server->core), core_now(server->core))) {
             log_info("handing over leadership");
             core_wake(server->core);
@@ -140,6 +140,7 @@ static void reload(struct tls_context *context)
 static void on_reload_timer(struct timer *timer)
 {
     struct server *server = container_of(timer, struct server, reload_timer);
+    peers_ping(server->peers); /* a measure, at the same pace */
     reload(server->client_tls);
     reload(server->peer_tls);
     reload(server->dial_tls);
@@ -157,6 +158,13 @@ static void start_signals(struct server *server)
     CHECK(code == 0); /* needs nothing but memory and a pipe that the loop made long ago */
 }
 
+/* Also a disk that does not answer is no life: the member would only be in the way. */
+static bool is_healthy(void *context, uint64_t patience_ms)
+{
+    const struct server *server = context;
+    return core_log_wait_ms(server->core) < patience_ms;
+}
+
 int server_run(struct server *server)
 {
     state_move(rules, &server->state, SERVER_RUNNING);
@@ -167,10 +175,12 @@ int server_run(struct server *server)
     set_timer(server, &server->progress_timer,
               (uint64_t)server->config->watch_progress_notify_interval_ns / 1000000U);
     set_timer(server, &server->reload_timer, SERVER_RELOAD_MS);
+    service_watchdog_start(&server->watchdog, wire_loop_timers(server->wire), is_healthy, server);
     (void)uv_run(server->loop, UV_RUN_DEFAULT); /* its result says only that handles are open */
     CHECK(server->state == SERVER_CLOSING);
     uv_close((uv_handle_t *)&server->sigterm, NULL);
     uv_close((uv_handle_t *)&server->sigint, NULL);
+    service_watchdog_stop(&server->watchdog);
     timers_clear(wire_loop_timers(server->wire), &server->progress_timer);
     timers_clear(wire_loop_timers(server->wire), &server->reload_timer);
     timers_clear(wire_loop_timers(server->wire), &server->shutdown_timer);
@@ -198,6 +208,7 @@ void server_close(struct server *server)
     server->state = SERVER_CLOSING;
     if (server->core != NULL) {
         publish_stop(server);
+        upkeep_stop(&server->upkeep);
         auth_service_drain(&server->service);
     }
     server->open_parts = server->listener_count;
@@ -206,6 +217,7 @@ void server_close(struct server *server)
     }
     run_until_closed(server);
     /* The peers before the core: the ends of their streams and snapshots are told to it. */
+    server->peer_service.peers = NULL;
     if (server->peers != NULL) {
         server->open_parts += 1;
         peers_close(server->peers, on_part_closed, server);
@@ -220,6 +232,7 @@ void server_close(struct server *server)
     grpc_server_free(server->client_grpc);
     grpc_server_free(server->peer_grpc);
     service_deinit(&server->service);
+    upkeep_deinit(&server->upkeep);
     server->open_parts += 1;
     wire_loop_close(server->wire, on_part_closed, server);
     run_until_closed(server);

@@ -5,7 +5,9 @@
 #include "kvstore/server/bootstrap.h"
 #include "kvstore/server/http_service.h"
 #include "kvstore/server/peers.h"
+#include "kvstore/server/upkeep.h"
 #include "proto/listener.h"
+#include "proto/service_watchdog.h"
 
 #define KVD_VERSION "3.7.1" /* the etcd version whose interface this is */
 
@@ -45,10 +47,12 @@ struct server {
     struct peers *peers;
     struct peer_service peer_service;
     struct service service;
+    struct upkeep upkeep;
     struct grpc_server *client_grpc;
     struct grpc_server *peer_grpc;
     struct http_service client_http;
-    struct http_service http_only; /* --listen-client-http-urls, --listen-metrics-urls */
+    struct http_service client_http_only; /* --listen-client-http-urls */
+    struct http_service metrics_http;     /* --listen-metrics-urls */
     struct http_service peer_http;
     struct listener *listeners[SERVER_LISTENERS_MAX];
     unsigned listener_count;
@@ -62,6 +66,7 @@ struct server {
     struct timer shutdown_timer;
     struct timer progress_timer;
     struct timer reload_timer;
+    struct service_watchdog watchdog;
 
     struct core_call publish_call;
     struct timer publish_timer;

@@ -138,6 +138,8 @@ static void refresh_store_metrics(struct server *server)
     metric_set(metrics, METRIC_COMPACTION_KEYS, (int64_t)kv_figures.compacted_revisions);
     metric_set(metrics, METRIC_LEASE_GRANTED, (int64_t)kv_figures.leases_granted);
     metric_set(metrics, METRIC_LEASE_REVOKED, (int64_t)kv_figures.leases_revoked);
+    metric_set(metrics, METRIC_LEASE_RENEWED, (int64_t)kv_figures.leases_renewed);
+    metric_set(metrics, METRIC_AUTH_REVISION, (int64_t)auth_revision(kv_auth(kv)));
     metric_set(metrics, METRIC_DB_SIZE, (int64_t)store.size_bytes);
     metric_set(metrics, METRIC_DB_SIZE_IN_USE, (int64_t)store.size_in_use_bytes);
     metric_set(metrics, METRIC_OPEN_READS, 1 + (int64_t)store.snapshot_count);
@@ -147,6 +149,20 @@ static void refresh_store_metrics(struct server *server)
     metric_set(metrics, METRIC_PENDING_EVENTS, (int64_t)watch.pending_events);
     int64_t quota = server->config->quota_backend_bytes;
     metric_set(metrics, METRIC_QUOTA, quota == 0 ? INT64_C(2) << 30 : quota);
+}
+
+/* etcd_debugging_server_alarms{server_id, alarm_type}: 1 while raised, 0 after. */
+static void refresh_alarms(struct server *server)
+{
+    struct kv_alarm_member alarms[2 * RAFT_MEMBERS_MAX];
+    uint32_t count = kv_alarms(node_kv(core_node(server->core)), alarms, 2 * RAFT_MEMBERS_MAX);
+    metric_zero(server->metrics, METRIC_ALARMS);
+    for (uint32_t i = 0; i < count && i < 2 * RAFT_MEMBERS_MAX; i++) {
+        char labels[64];
+        (void)snprintf(labels, sizeof labels, "%llx,%s", (unsigned long long)alarms[i].member_id,
+                       alarms[i].alarm == KV_ALARM_NO_SPACE ? "NOSPACE" : "CORRUPT");
+        metric_child_set(metric_get(server->metrics, METRIC_ALARMS, labels), 1);
+    }
 }
 
 static void refresh_raft_metrics(struct server *server)
@@ -174,6 +190,7 @@ void server_refresh_metrics(void *context)
     struct server *server = context;
     refresh_store_metrics(server);
     refresh_raft_metrics(server);
+    refresh_alarms(server);
     int64_t connections = 0;
     for (unsigned i = 0; i < server->listener_count; i++) {
         connections += listener_connection_count(server->listeners[i]);

@@ -1,12 +1,14 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "kvstore/server/service.h"
+#include "kvstore/server/watch_target.h"
 #include "kvstore/watch/watch_hub.h"
 
-enum { TAKE_BYTES = 64 * 1024, LENGTH_BYTES = 4 };
+enum { TAKE_BYTES = 64 * 1024 };
 
 /* One Watch call of a client. */
 struct watch_call {
+    struct watch_target target; /* the hub's context: first */
     struct list link;
     struct service *service;
     struct grpc_call *call;
@@ -19,15 +21,44 @@ static struct watch_call *data_of(struct grpc_call *call)
     return grpc_call_data(call);
 }
 
+/* Move finished responses to the connection while it takes them. */
+static void pump(struct watch_call *watch)
+{
+    if (kv_is_fenced(node_kv(core_node(watch->service->core)))) {
+        return; /* the stream is about to be closed */
+    }
+    struct buf out = BUF_INIT;
+    while (grpc_call_is_writable(watch->call) && watch_stream_has_output(watch->stream)) {
+        buf_clear(&out);
+        (void)watch_stream_take(watch->stream, &out, TAKE_BYTES);
+        struct bytes rest = buf_bytes(&out);
+        struct bytes message;
+        while (watch_take_next(&rest, &message)) {
+            service_send(watch->call, message);
+        }
+    }
+    buf_deinit(&out);
+}
+
+static void on_ready(struct watch_target *target)
+{
+    pump(container_of(target, struct watch_call, target));
+}
+
 void watch_service_start(struct grpc_call *call)
 {
     struct service *service = grpc_call_context(call);
+    if (kv_is_fenced(node_kv(core_node(service->core)))) {
+        service_fail(call, ETCD_CORRUPT);
+        return;
+    }
     struct watch_call *watch = mem_zalloc(sizeof *watch);
+    watch->target.ready = on_ready;
     watch->service = service;
     watch->call = call;
     watch->wants_leader = bytes_equal(grpc_call_metadata(call, "hasleader"), BYTES_LITERAL("true"));
     struct kv *kv = node_kv(core_node(service->core));
-    watch->stream = watch_stream_new(kv_watch_hub(kv), watch);
+    watch->stream = watch_stream_new(kv_watch_hub(kv), &watch->target);
     list_push_back(&service->watch_streams, &watch->link);
     grpc_call_set_data(call, watch);
 }
@@ -38,25 +69,6 @@ static void watch_free(struct watch_call *watch)
     watch_stream_free(watch->stream);
     list_remove(&watch->link);
     mem_free(watch);
-}
-
-/* Move finished responses to the connection while it takes them. */
-static void pump(struct watch_call *watch)
-{
-    struct buf out = BUF_INIT;
-    while (grpc_call_is_writable(watch->call) && watch_stream_has_output(watch->stream)) {
-        buf_clear(&out);
-        (void)watch_stream_take(watch->stream, &out, TAKE_BYTES);
-        struct bytes rest = buf_bytes(&out);
-        while (rest.size >= LENGTH_BYTES) {
-            size_t size = (size_t)rest.data[0] << 24 | (size_t)rest.data[1] << 16 |
-                          (size_t)rest.data[2] << 8 | rest.data[3];
-            CHECK(size <= rest.size - LENGTH_BYTES);
-            service_send(watch->call, bytes_make(rest.data + LENGTH_BYTES, size));
-            rest = bytes_make(rest.data + LENGTH_BYTES + size, rest.size - LENGTH_BYTES - size);
-        }
-    }
-    buf_deinit(&out);
 }
 
 /* As the text of a Go status error, which clients compare. */
@@ -98,8 +110,8 @@ void watch_service_message(struct grpc_call *call, struct bytes message)
 
 void watch_service_ready(void *stream)
 {
-    struct watch_call *watch = stream;
-    pump(watch);
+    struct watch_target *target = stream;
+    target->ready(target);
 }
 
 void watch_service_writable(struct grpc_call *call)
@@ -122,6 +134,16 @@ void watch_service_cancel(struct grpc_call *call)
     struct watch_call *watch = data_of(call);
     if (watch != NULL) {
         watch_free(watch);
+    }
+}
+
+void service_close_watches(struct service *service, enum etcd_error error)
+{
+    list_foreach_safe (link, &service->watch_streams) {
+        struct watch_call *watch = container_of(link, struct watch_call, link);
+        struct grpc_call *call = watch->call;
+        watch_free(watch);
+        service_fail(call, error);
     }
 }
 

@@ -141,6 +141,21 @@ void kv_encode_alarm_no_space(const struct kv *kv, struct buf *out)
     pb_put_u64(out, 3, KV_ALARM_NO_SPACE);
 }
 
+void kv_encode_alarm_corrupt(uint64_t member_id, struct buf *out)
+{
+    pb_put_u64(out, 1, ACTION_ACTIVATE);
+    pb_put_u64(out, 2, member_id);
+    pb_put_u64(out, 3, KV_ALARM_CORRUPT);
+}
+
+bool kv_is_fenced(const struct kv *kv)
+{
+    const struct kv_alarm_member own = {kv->options.member_id, KV_ALARM_CORRUPT};
+    const struct kv_alarm_member everybody = {0, KV_ALARM_CORRUPT};
+    return kv->alarms.count > 0 &&
+           (alarms_has(&kv->alarms, own) || alarms_has(&kv->alarms, everybody));
+}
+
 uint32_t kv_alarms(const struct kv *kv, struct kv_alarm_member *ret_alarms, uint32_t max)
 {
     for (uint32_t i = 0; i < kv->alarms.count && i < max; i++) {

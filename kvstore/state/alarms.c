@@ -49,6 +49,11 @@ bool alarms_clear(struct alarms *alarms, struct kv_alarm_member alarm)
     return true;
 }
 
+bool alarms_has(const struct alarms *alarms, struct kv_alarm_member alarm)
+{
+    return is_at(alarms, position_of(alarms, alarm), alarm);
+}
+
 bool alarms_any(const struct alarms *alarms, enum kv_alarm kind)
 {
     for (uint32_t i = 0; i < alarms->count; i++) {

@@ -18,6 +18,7 @@ struct alarms {
 /* False: the set is full (more members than a cluster can have). Raising twice is fine. */
 bool alarms_raise(struct alarms *alarms, struct kv_alarm_member alarm);
 bool alarms_clear(struct alarms *alarms, struct kv_alarm_member alarm); /* false: was not raised */
+bool alarms_has(const struct alarms *alarms, struct kv_alarm_member alarm);
 bool alarms_any(const struct alarms *alarms, enum kv_alarm kind);
 
 #endif

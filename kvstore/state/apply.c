@@ -5,10 +5,16 @@
 
 enum { SCRATCH_BYTES_KEPT = 1 << 20 };
 
-static void move_to(struct kv *kv, struct kv_position at)
+static void check_next(const struct kv *kv, struct kv_position at)
 {
+    CHECK(!kv->job.is_open);
     CHECK(at.index > kv->applied.index);
     CHECK(at.term >= kv->applied.term);
+}
+
+static void move_to(struct kv *kv, struct kv_position at)
+{
+    check_next(kv, at);
     kv->applied = at;
     (void)mvcc_batch(kv->mvcc); /* the position itself has to be stored */
 }
@@ -18,13 +24,15 @@ void kv_apply_nothing(struct kv *kv, struct kv_position at)
     move_to(kv, at);
 }
 
-/* With the CORRUPT alarm nobody may rely on the data; with NOSPACE nothing may be added. */
+/* With a CORRUPT alarm that names no member nobody may rely on the data (a member that is named
+ * refuses by itself, and the others go on); with NOSPACE nothing may be added. */
 static enum etcd_error check_alarms(const struct kv *kv, enum kv_op op)
 {
     bool is_write = op == KV_OP_PUT || op == KV_OP_LEASE_GRANT;
     bool is_other = op == KV_OP_TXN || op == KV_OP_DELETE_RANGE || op == KV_OP_COMPACTION ||
                     op == KV_OP_LEASE_REVOKE || op == KV_OP_LEASE_REVOKE_MANY;
-    if ((is_write || is_other) && alarms_any(&kv->alarms, KV_ALARM_CORRUPT)) {
+    if ((is_write || is_other) &&
+        alarms_has(&kv->alarms, (struct kv_alarm_member){0, KV_ALARM_CORRUPT})) {
         return ETCD_CORRUPT;
     }
     return is_write && alarms_any(&kv->alarms, KV_ALARM_NO_SPACE) ? ETCD_NO_SPACE : ETCD_OK;
@@ -34,6 +42,13 @@ static enum etcd_error apply_member(struct kv *kv, enum kv_op op,
                                     const struct kv_apply_context *context)
 {
     struct backend_batch *batch = mvcc_batch(kv->mvcc);
+    if (op == KV_OP_DOWNGRADE_INFO_SET) {
+        int code = cluster_apply_downgrade(kv->cluster, context->request, batch);
+        if (code == 0 && context->reply != NULL) {
+            reply_downgrade(kv, context->reply);
+        }
+        return code == 0 ? ETCD_OK : ETCD_INVALID_ENTRY;
+    }
     int code = op == KV_OP_MEMBER_ATTR_SET
                    ? cluster_apply_attributes(kv->cluster, context->request, batch)
                    : cluster_apply_version(kv->cluster, context->request, batch);
@@ -72,9 +87,9 @@ static enum etcd_error dispatch(struct kv *kv, enum kv_op op,
         return apply_alarm(kv, context);
     case KV_OP_MEMBER_ATTR_SET:
     case KV_OP_CLUSTER_VERSION_SET:
+    case KV_OP_DOWNGRADE_INFO_SET:
         return apply_member(kv, op, context);
     case KV_OP_NONE:
-    case KV_OP_DOWNGRADE_INFO_SET:
         return ETCD_OK;
     default:
         return is_auth_op(op) ? apply_auth(kv, op, context) : ETCD_INVALID_ENTRY;
@@ -94,24 +109,68 @@ static void finish(struct kv_result *result, enum etcd_error error)
     }
 }
 
-void kv_apply(struct kv *kv, struct kv_position at, struct bytes entry, struct kv_result *result)
+static void complete(struct kv *kv, enum etcd_error error)
 {
-    struct kv_entry_header header;
-    enum kv_op op;
-    struct kv_apply_context context = {
-        .reply = result == NULL ? NULL : &result->reply,
-        .result = result,
-        .header = &header,
-    };
-    move_to(kv, at);
-    if (kv_entry_decode(entry, &header, &op, &context.request) != 0) {
-        finish(result, ETCD_INVALID_ENTRY);
-        return;
-    }
-    arena_reset(&kv->arena);
-    finish(result, dispatch(kv, op, &context));
+    struct kv_job *job = &kv->job;
+    kv->applied = job->at;
+    job->is_open = false;
+    job->step = NULL;
+    finish(job->context.result, error);
     if (kv->scratch.capacity > SCRATCH_BYTES_KEPT) {
         buf_deinit(&kv->scratch); /* one large reply must not cost memory for ever */
+    }
+}
+
+bool kv_apply_start(struct kv *kv, struct kv_position at, struct bytes entry,
+                    struct kv_result *result)
+{
+    struct kv_job *job = &kv->job;
+    enum kv_op op;
+    check_next(kv, at);
+    (void)mvcc_batch(kv->mvcc); /* the position itself has to be stored */
+    job->is_open = true;
+    job->step = NULL;
+    job->at = at;
+    job->context = (struct kv_apply_context){
+        .reply = result == NULL ? NULL : &result->reply,
+        .result = result,
+        .header = &job->header,
+    };
+    if (kv_entry_decode(entry, &job->header, &op, &job->context.request) != 0) {
+        complete(kv, ETCD_INVALID_ENTRY);
+        return true;
+    }
+    arena_reset(&kv->arena);
+    enum etcd_error error = dispatch(kv, op, &job->context);
+    if (error == ETCD_OK && job->step != NULL) {
+        return false;
+    }
+    complete(kv, error);
+    return true;
+}
+
+bool kv_apply_step(struct kv *kv, uint32_t *items)
+{
+    CHECK(kv->job.is_open && kv->job.step != NULL);
+    enum etcd_error error = ETCD_OK;
+    if (!kv->job.step(kv, items, &error)) {
+        return false;
+    }
+    complete(kv, error);
+    return true;
+}
+
+bool kv_is_applying(const struct kv *kv)
+{
+    return kv->job.is_open;
+}
+
+void kv_apply(struct kv *kv, struct kv_position at, struct bytes entry, struct kv_result *result)
+{
+    bool is_done = kv_apply_start(kv, at, entry, result);
+    while (!is_done) {
+        uint32_t items = UINT32_MAX;
+        is_done = kv_apply_step(kv, &items);
     }
 }
 
@@ -156,7 +215,7 @@ void kv_apply_config(struct kv *kv, struct kv_position at, struct bytes change,
     finish(result, error);
 }
 
-void kv_member_list(struct kv *kv, struct kv_result *result)
+void kv_list_members(struct kv *kv, struct kv_result *result)
 {
     result->status = ETCD_OK;
     reply_header(kv, &result->reply, 0);

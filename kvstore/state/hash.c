@@ -38,6 +38,17 @@ static enum etcd_error start(struct kv_read *read)
     return ETCD_OK;
 }
 
+void read_pin_hash(struct kv_read *read, int64_t revision, int64_t compact_revision)
+{
+    read->now = mvcc_revision(read->kv->mvcc);
+    read->hash_revision = revision;
+    read->hash_compact = compact_revision;
+    read->cursor = (struct revision){0, 0};
+    read->crc = crc32c(0, "key", 3);
+    read->is_pinned = true;
+    read->started = true;
+}
+
 /* The layout of etcd's revision keys: main, '_', sub, and 't' for a tombstone. */
 static void revision_bytes(struct backend_revision revision, uint8_t *bytes)
 {
@@ -77,13 +88,31 @@ static void add(struct kv_read *read, const struct backend_record *stored)
     read->crc = crc32c(read->crc, stored->value.data, stored->value.size);
 }
 
+/* HashKVResponse; etcd says -1 while nothing was ever compacted. */
+static void put_hash(const struct kv *kv, int64_t now, const struct kv_kept_hash *hash,
+                     struct buf *reply)
+{
+    reply_header(kv, reply, now);
+    pb_put_u64(reply, 2, hash->hash);
+    pb_put_i64(reply, 3, hash->compact_revision == 0 ? -1 : hash->compact_revision);
+    pb_put_i64(reply, 4, hash->revision);
+}
+
+void reply_hash(const struct kv *kv, const struct kv_kept_hash *hash, struct buf *reply)
+{
+    put_hash(kv, mvcc_revision(kv->mvcc), hash, reply);
+}
+
 static void put_reply(const struct kv_read *read, struct buf *reply)
 {
-    reply_header(read->kv, reply, read->now);
-    pb_put_u64(reply, 2, read->crc);
     if (read->op_kind == KV_OP_HASH_KV) {
-        pb_put_i64(reply, 3, read->hash_compact);
-        pb_put_i64(reply, 4, read->hash_revision);
+        const struct kv_kept_hash hash = {.revision = read->hash_revision,
+                                          .compact_revision = read->hash_compact,
+                                          .hash = read->crc};
+        put_hash(read->kv, read->now, &hash, reply);
+    } else {
+        reply_header(read->kv, reply, read->now);
+        pb_put_u64(reply, 2, read->crc);
     }
 }
 
@@ -92,7 +121,8 @@ enum kv_read_state read_step_hash(struct kv_read *read, struct kv_budget budget,
 {
     struct mvcc *mvcc = read->kv->mvcc;
     /* A compaction in the middle changes what counts: begin again. */
-    if (!read->started || read->hash_compact != mvcc_compact_revision(mvcc)) {
+    bool has_changed = !read->is_pinned && read->hash_compact != mvcc_compact_revision(mvcc);
+    if (!read->started || has_changed) {
         enum etcd_error error = start(read);
         if (error != ETCD_OK) {
             *ret_error = error;

@@ -28,9 +28,19 @@ struct kv *kv_new(const struct kv_options *options)
     kv->auth = auth_new();
     arena_init(&kv->auth_arena);
     watch_hub_set_identity(kv->hub, options->cluster_id, options->member_id);
+    arena_init(&kv->check_arena);
     arena_init(&kv->arena);
     buf_init(&kv->scratch);
     return kv;
+}
+
+static void drop_job(struct kv *kv)
+{
+    if (kv->job.is_open) {
+        buf_deinit(&kv->job.delete_run.previous);
+        kv->job.is_open = false;
+        kv->job.step = NULL;
+    }
 }
 
 void kv_free(struct kv *kv)
@@ -38,12 +48,15 @@ void kv_free(struct kv *kv)
     if (kv == NULL) {
         return;
     }
+    drop_job(kv);
+    compact_hash_clear(kv);
     watch_hub_free(kv->hub);
     lessor_free(kv->lessor);
     cluster_free(kv->cluster);
     auth_free(kv->auth);
     arena_deinit(&kv->auth_arena);
     mvcc_free(kv->mvcc);
+    arena_deinit(&kv->check_arena);
     arena_deinit(&kv->arena);
     buf_deinit(&kv->scratch);
     mem_free(kv);
@@ -65,7 +78,9 @@ static void attach_lease(void *context, int64_t lease, struct bytes key)
 int kv_restore(struct kv *kv, struct backend *backend, struct err *err)
 {
     int64_t old_revision = mvcc_revision(kv->mvcc);
+    drop_job(kv);
     kv->options.backend = backend;
+    compact_hash_clear(kv);
     lessor_clear(kv->lessor);
     int code = restore_leases(kv, backend, err);
     code = code != 0 ? code : mvcc_restore(kv->mvcc, backend, attach_lease, kv, err);
@@ -212,7 +227,7 @@ struct kv_position kv_stored(const struct kv *kv)
 bool kv_step(struct kv *kv, struct kv_budget budget)
 {
     bool catching_up = watch_hub_step(kv->hub, budget.items);
-    bool compacting = mvcc_compact_step(kv->mvcc, budget.items);
+    bool compacting = compact_hash_step(kv, budget) || mvcc_compact_step(kv->mvcc, budget.items);
     return catching_up || compacting;
 }
 

@@ -34,6 +34,8 @@ struct kv;
 struct lessor;
 struct watch_hub;
 
+#define KV_CLUSTER_VERSION "3.7" /* major and minor of the interface: the only one there is */
+
 /* What an entry or a request asks for. The numbers of replicated operations are the field numbers
  * of etcdserverpb.InternalRaftRequest. */
 enum kv_op {
@@ -198,6 +200,15 @@ MUST_USE int kv_entry_decode(struct bytes entry, struct kv_entry_header *ret_hea
  * ETCD_INVALID_ENTRY everywhere. Watch events are queued in the hub before this returns. */
 void kv_apply(struct kv *kv, struct kv_position at, struct bytes entry, struct kv_result *result);
 
+/* The same in slices, for entries that delete a million keys. True: it is applied. False: go on
+ * with kv_apply_step, about *items keys at a time (what was used is taken off); entry and result
+ * must stay where they are. Until it is applied, only the functions that prepare or check a request
+ * may be called, and kv_restore, which drops it. */
+MUST_USE bool kv_apply_start(struct kv *kv, struct kv_position at, struct bytes entry,
+                             struct kv_result *result);
+MUST_USE bool kv_apply_step(struct kv *kv, uint32_t *items);
+bool kv_is_applying(const struct kv *kv);
+
 /* Apply the opaque part of a committed configuration entry (kvstore/cluster/cluster.h encodes it);
  * the reply is the encoded Member*Response. */
 void kv_apply_config(struct kv *kv, struct kv_position at, struct bytes change,
@@ -224,6 +235,24 @@ void kv_look_at_size(struct kv *kv);
 struct kv_position kv_stored(const struct kv *kv);
 
 /* --- reads ------------------------------------------------------------------------------- */
+
+/* HashKV of a revision that was compacted at: what it was before anything was removed. */
+struct kv_kept_hash {
+    int64_t revision;
+    int64_t compact_revision; /* of the compaction before */
+    uint32_t hash;
+};
+
+enum kv_kept_state {
+    KV_KEPT_NONE, /* compute it by a read */
+    KV_KEPT_SOON, /* being computed by kv_step: ask again */
+    KV_KEPT_HERE  /* result is the answer */
+};
+
+/* For a HashKVRequest. Kept since kv_new, for the last ten compactions. */
+enum kv_kept_state kv_kept_hash(struct kv *kv, struct bytes request, struct kv_result *result);
+/* The newest first, at most max; returns how many. */
+uint32_t kv_kept_hashes(const struct kv *kv, struct kv_kept_hash *ret_hashes, uint32_t max);
 
 /* A read that may take many slices. It is pinned to the revision at its start; when a compaction
  * passes that revision, the read fails with ETCD_COMPACTED instead of giving a wrong answer. */
@@ -257,12 +286,16 @@ bool kv_range_is_serializable(struct bytes request);
 void kv_alarm_get(struct kv *kv, struct bytes request, struct kv_result *result);
 void kv_lease_list(struct kv *kv, struct kv_result *result);
 /* On the leader (kvstore/lease/lessor.h: deadlines are known there); now_ms is its clock. */
-void kv_lease_time_to_live(struct kv *kv, struct bytes request, uint64_t now_ms,
-                           struct kv_result *result);
+void kv_lease_remaining(struct kv *kv, struct bytes request, uint64_t now_ms,
+                        struct kv_result *result);
 /* Renew on the leader: an unknown lease gives TTL 0, not an error. */
 void kv_lease_keep_alive(struct kv *kv, struct bytes request, uint64_t now_ms,
                          struct kv_result *result);
-void kv_member_list(struct kv *kv, struct kv_result *result);
+/* A DowngradeRequest that may be made now: result is the answer, or ret_proposal is the request of
+ * the entry (KV_OP_DOWNGRADE_INFO_SET) whose application answers. */
+void kv_request_downgrade(struct kv *kv, struct bytes request, struct kv_result *result,
+                          struct buf *ret_proposal);
+void kv_list_members(struct kv *kv, struct kv_result *result);
 
 /* A leader's entry for leases that are due: fills out with the request of
  * KV_OP_LEASE_REVOKE_MANY, at most leases_max leases and about keys_max keys. Returns how many
@@ -287,6 +320,12 @@ struct kv_alarm_member {
     enum kv_alarm alarm;
 };
 
+/* This member's data cannot be relied on, or (an alarm without a member) nobody's can: it answers
+ * no request about keys. */
+bool kv_is_fenced(const struct kv *kv);
+/* An AlarmRequest{ACTIVATE, member, CORRUPT}; member 0: it is not known whose data is wrong. */
+void kv_encode_alarm_corrupt(uint64_t member_id, struct buf *out);
+
 /* Copies at most max alarms, ordered by alarm then member id; returns how many there are. */
 uint32_t kv_alarms(const struct kv *kv, struct kv_alarm_member *ret_alarms, uint32_t max);
 
@@ -305,7 +344,8 @@ struct kv_stats {
     uint64_t leases;        /* gauge */
     uint64_t leases_granted;
     uint64_t leases_revoked;
-    uint64_t index_bytes; /* gauge: memory of the key index, about */
+    uint64_t leases_renewed; /* by this member as leader */
+    uint64_t index_bytes;    /* gauge: memory of the key index, about */
 };
 void kv_stats(const struct kv *kv, struct kv_stats *ret_stats);
 

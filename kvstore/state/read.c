@@ -12,11 +12,6 @@ static enum kv_read_state fail(struct kv_result *result, enum etcd_error error)
     return KV_READ_DONE;
 }
 
-static bool is_corrupt(const struct kv *kv)
-{
-    return alarms_any(&kv->alarms, KV_ALARM_CORRUPT);
-}
-
 /* --- range ----------------------------------------------------------------------------------- */
 
 static enum etcd_error start_range(struct kv_read *read, struct buf *reply)
@@ -169,7 +164,7 @@ static enum kv_read_state step(struct kv_read *read, struct kv_budget budget, st
                                enum etcd_error *ret_error)
 {
     *ret_error = ETCD_OK;
-    if (is_corrupt(read->kv) && read->op_kind != KV_OP_HASH_KV && read->op_kind != KV_OP_HASH) {
+    if (kv_is_fenced(read->kv) && read->op_kind != KV_OP_HASH_KV && read->op_kind != KV_OP_HASH) {
         *ret_error = ETCD_CORRUPT;
         return KV_READ_DONE;
     }

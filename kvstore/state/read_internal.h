@@ -27,6 +27,7 @@ struct kv_read {
     int64_t hash_revision;
     int64_t hash_compact;
     uint32_t crc;
+    bool is_pinned; /* revision and compaction are given, not those of now */
     bool started;
 };
 
@@ -36,6 +37,9 @@ enum etcd_error read_start_range(struct kv_read *read);
 /* read_stream.c, hash.c */
 enum kv_read_state read_step_stream(struct kv_read *read, struct kv_budget budget,
                                     struct buf *reply, enum etcd_error *ret_error);
+/* Before the first step: as it was just after the compaction at compact_revision. What has been
+ * compacted since must not be removed before the read is done. */
+void read_pin_hash(struct kv_read *read, int64_t revision, int64_t compact_revision);
 enum kv_read_state read_step_hash(struct kv_read *read, struct kv_budget budget, struct buf *reply,
                                   enum etcd_error *ret_error);
 

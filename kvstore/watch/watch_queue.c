@@ -34,6 +34,7 @@ void watch_event_unref(struct watch_event *event)
 
 size_t watch_event_bytes(const struct watch_event *event)
 {
+    CHECK(event != NULL);
     return EVENT_OVERHEAD + event->kv->size + blob_bytes(event->previous).size;
 }
 

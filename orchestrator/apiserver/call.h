@@ -55,6 +55,8 @@ void call_unref(struct call *call);
 void call_reply(struct call *call, unsigned code, const json_t *body);
 void call_reply_typed(struct call *call, unsigned code, const char *content_type,
                       const json_t *body, const json_t *warnings);
+void call_reply_page(struct call *call, const char *content_type, const char *policy,
+                     struct bytes data);
 void call_reply_text(struct call *call, unsigned code, const char *text);
 void call_refuse(struct call *call, json_t *take_status);
 /* One object, in the form the client asked for. */

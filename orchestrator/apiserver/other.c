@@ -3,6 +3,7 @@
 
 #include "orchestrator/apiserver/call.h"
 #include "orchestrator/apiserver/discovery.h"
+#include "orchestrator/ui/ui.h"
 
 /* The first form of an aggregated list that Accept names; NULL when it names none. */
 static const char *aggregated_version(const char *accept)
@@ -86,6 +87,37 @@ static void serve_metrics(struct call *call)
     call_reply_text(call, 200, buf_text(&text));
 }
 
+static void serve_page(struct call *call)
+{
+    struct ui_file file;
+    if (!ui_find(call->route.name, &file)) {
+        call_refuse(call, status_unknown_path());
+        return;
+    }
+    call_reply_page(call, file.content_type, ui_content_security_policy, file.data);
+}
+
+static void store_seen(void *context, json_t *take_view)
+{
+    struct call *call = context;
+    CLEANUP(json) json_t *view = take_view;
+    if (!call->is_over) {
+        call_reply(call, 200, view);
+    }
+    call_unref(call);
+}
+
+static void serve_store(struct call *call)
+{
+    const struct apiserver_options *options = &call->server->options;
+    if (options->view_store == NULL) {
+        call_refuse(call, status_unknown_path());
+        return;
+    }
+    call_ref(call);
+    options->view_store(options->view_store_context, store_seen, call);
+}
+
 void call_serve_other(struct call *call)
 {
     const struct kinds *kinds = registry_kinds(call->server->options.registry);
@@ -121,6 +153,12 @@ void call_serve_other(struct call *call)
         break;
     case ROUTE_METRICS:
         serve_metrics(call);
+        break;
+    case ROUTE_UI:
+        serve_page(call);
+        break;
+    case ROUTE_UI_STORE:
+        serve_store(call);
         break;
     case ROUTE_RESOURCE:
     case ROUTE_UNKNOWN:

@@ -26,6 +26,17 @@ static char *warning_text(struct arena *arena, const char *text)
     return arena_strdup(arena, buf_text(&out));
 }
 
+static void send_whole(struct call *call, unsigned code, const struct http_header *headers,
+                       size_t count, struct bytes body)
+{
+    call->server->counts.requests[code / 100 < 6 ? code / 100 : 5]++;
+    http_exchange_respond(call->x, code, headers, count);
+    if (!bytes_equal(call->x->method, BYTES_LITERAL("HEAD"))) {
+        http_exchange_send(call->x, body);
+    }
+    http_exchange_finish(call->x, NULL, 0);
+}
+
 static void reply_bytes(struct call *call, unsigned code, const char *content_type,
                         struct bytes body, const json_t *warnings)
 {
@@ -40,12 +51,7 @@ static void reply_bytes(struct call *call, unsigned code, const char *content_ty
         const char *text = json_string_value(json_array_get(warnings, i));
         headers[count++] = make_header("warning", warning_text(arena, text == NULL ? "" : text));
     }
-    call->server->counts.requests[code / 100 < 6 ? code / 100 : 5]++;
-    http_exchange_respond(call->x, code, headers, count);
-    if (!bytes_equal(call->x->method, BYTES_LITERAL("HEAD"))) {
-        http_exchange_send(call->x, body);
-    }
-    http_exchange_finish(call->x, NULL, 0);
+    send_whole(call, code, headers, count, body);
 }
 
 void call_reply_typed(struct call *call, unsigned code, const char *content_type,
@@ -68,6 +74,20 @@ void call_reply(struct call *call, unsigned code, const json_t *body)
 void call_reply_text(struct call *call, unsigned code, const char *text)
 {
     reply_bytes(call, code, "text/plain; charset=utf-8", bytes_from_text(text), NULL);
+}
+
+void call_reply_page(struct call *call, const char *content_type, const char *policy,
+                     struct bytes data)
+{
+    const struct http_header headers[] = {
+        make_header("content-type", content_type),
+        make_header("content-length", arena_printf(&call->x->arena, "%zu", data.size)),
+        make_header("content-security-policy", policy),
+        make_header("x-content-type-options", "nosniff"),
+        make_header("referrer-policy", "no-referrer"),
+        make_header("cache-control", "no-cache"),
+    };
+    send_whole(call, 200, headers, sizeof(headers) / sizeof(headers[0]), data);
 }
 
 void call_refuse(struct call *call, json_t *take_status)

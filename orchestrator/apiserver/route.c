@@ -193,6 +193,9 @@ static void parse_segments(struct route *route, const struct segments *segments,
         route->type = ROUTE_VERSION;
     } else if (strcmp(first, "metrics") == 0 && segments->count == 1) {
         route->type = ROUTE_METRICS;
+    } else if (strcmp(first, "ui") == 0 && segments->count <= 2) {
+        set_text(&route->name, segment(segments, 1));
+        route->type = strcmp(route->name, "store") == 0 ? ROUTE_UI_STORE : ROUTE_UI;
     } else if (strcmp(first, "healthz") == 0 || strcmp(first, "livez") == 0 ||
                strcmp(first, "readyz") == 0) {
         route->type = ROUTE_HEALTH;

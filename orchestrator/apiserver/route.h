@@ -17,6 +17,8 @@ enum route_type {
     ROUTE_VERSION,
     ROUTE_HEALTH, /* /healthz /livez /readyz and below */
     ROUTE_METRICS,
+    ROUTE_UI,       /* /ui, /ui/FILE: name is the file */
+    ROUTE_UI_STORE, /* /ui/store: the members of the store */
 };
 
 enum { ROUTE_PATH_SIZE_MAX = 4096, ROUTE_QUERY_COUNT_MAX = 256 };

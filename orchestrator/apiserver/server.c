@@ -239,11 +239,15 @@ static void streamed_object(void *context, const struct registry_reply *reply)
 {
     struct call *call = context;
     const struct apiserver_options *options = &call->server->options;
-    if (reply->code >= 400) {
+    if (call->is_over || reply->code >= 400) {
         call_reply(call, (unsigned)reply->code, reply->body);
-    } else if (options->forward == NULL ||
-               !options->forward(options->forward_context, call->x, &call->request,
-                                 call->route.query, reply->body)) {
+    } else if (options->forward != NULL &&
+               options->forward(options->forward_context, call->x, &call->request,
+                                call->route.query, reply->body)) {
+        /* The exchange has another handler now, which hears of its end. */
+        call->is_over = true;
+        call_unref(call);
+    } else {
         call_refuse(call, status_new(503, "ServiceUnavailable",
                                      "the node of pod %s cannot be reached", call->route.name));
     }

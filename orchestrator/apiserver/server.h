@@ -17,10 +17,15 @@ struct apiserver_options {
     /* Key that signs and checks the tokens of service accounts; at least 32 bytes. */
     struct bytes token_key;
     /* Serve a request that the API server itself cannot: logs, exec, attach, port-forward of a pod,
-     * and metrics. Returns false when nobody can. May be NULL. */
+     * and metrics. Returns false when nobody can; then nothing happened.
+     * Otherwise it took over the exchange (handler and data). May be NULL. */
     bool (*forward)(void *context, struct http_exchange *x, const struct request *request,
                     const json_t *query, const json_t *object);
     void *forward_context;
+    /* What the web page shows of the store's members: done takes the view, once, later or at once.
+     * NULL: there is none. */
+    void (*view_store)(void *context, void (*done)(void *call, json_t *take_view), void *call);
+    void *view_store_context;
 };
 
 struct apiserver *apiserver_new(const struct apiserver_options *options, struct err *err);

@@ -167,6 +167,7 @@ static void history_make_room(struct table *table, size_t history_max)
     capacity = capacity > history_max ? history_max : capacity;
     struct past_event *history = mem_calloc(capacity, sizeof(history[0]));
     for (uint64_t at = table->first; at < table->next; at++) {
+        CHECK(table->history_capacity > 0);
         history[at % capacity] = table->history[at % table->history_capacity];
     }
     mem_free(table->history);

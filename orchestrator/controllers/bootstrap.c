@@ -46,6 +46,13 @@ static const struct {
      "\"persistentvolumes\",\"persistentvolumeclaims\",\"serviceaccounts\","
      "\"serviceaccounts/token\"],\"verbs\":[\"*\"]},{\"apiGroups\":[\"coordination.k8s.io\"],"
      "\"resources\":[\"leases\"],\"verbs\":[\"*\"]}]"},
+    /* Proxy and DNS; the DNS writes the service kube-dns and its own place in it. */
+    {"system:network",
+     "[{\"apiGroups\":[\"\",\"discovery.k8s.io\"],\"resources\":[\"nodes\",\"services\","
+     "\"endpointslices\"],\"verbs\":[\"get\",\"list\",\"watch\"]},"
+     "{\"apiGroups\":[\"\"],\"resources\":[\"services\"],\"resourceNames\":[\"kube-dns\"],"
+     "\"verbs\":[\"patch\"]},{\"apiGroups\":[\"discovery.k8s.io\"],\"resources\":["
+     "\"endpointslices\"],\"verbs\":[\"create\",\"patch\"]}]"},
 };
 
 /* ClusterRoleBindings: the role, and the group that has it. */
@@ -58,6 +65,7 @@ static const struct {
     {"system:basic-user", "system:basic-user", "system:authenticated"},
     {"system:discovery", "system:discovery", "system:authenticated"},
     {"system:node", "system:node", "system:nodes"},
+    {"system:network", "system:network", "system:network"},
 };
 
 static const struct {

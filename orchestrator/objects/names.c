@@ -183,7 +183,7 @@ void names_validate_labels(const json_t *labels, const char *field, struct cause
 
 static bool is_annotation_key(const char *key)
 {
-    char lower[NAME_SUBDOMAIN_SIZE_MAX + NAME_LABEL_SIZE_MAX + 2];
+    char lower[NAME_SUBDOMAIN_SIZE_MAX + NAME_LABEL_SIZE_MAX + 2] = "";
     size_t size = strlen(key);
     if (size >= sizeof(lower)) {
         return false;

@@ -150,6 +150,7 @@ static void read_line(char *line)
         words[count++] = word;
     }
     if (count == 0 || words[0][0] == '#') {
+        free(about);
         return;
     }
     if (strcmp(words[0], "type") == 0) {

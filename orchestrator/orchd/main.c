@@ -11,16 +11,24 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/service_notify.h"
+#include "orchestrator/agent/agent.h"
 #include "orchestrator/apiserver/discovery.h"
+#include "orchestrator/apiserver/forward.h"
 #include "orchestrator/apiserver/server.h"
 #include "orchestrator/controllers/runtime.h"
+#include "orchestrator/dns/dns_main.h"
 #include "orchestrator/objects/base64.h"
+#include "orchestrator/orchd/advertise.h"
 #include "orchestrator/orchd/leader.h"
 #include "orchestrator/orchd/options.h"
+#include "orchestrator/orchd/store_view.h"
+#include "orchestrator/proxy/proxy_main.h"
 #include "orchestrator/registry/store_kv.h"
 #include "orchestrator/scheduler/loop.h"
+#include "proto/service_watchdog.h"
 
-enum { EXIT_USAGE = 2, TOKEN_KEY_SIZE_MAX = 4096, GRACE_MS = 2000, NODE_GRACE_MS = 40 * 1000 };
+enum { EXIT_USAGE = 2, TOKEN_KEY_SIZE_MAX = 4096, GRACE_MS = 2000 };
 
 struct orchd {
     struct orchd_options options;
@@ -29,6 +37,7 @@ struct orchd {
     uv_signal_t terminate;
     struct wire_loop *wire;
     struct kv_client *client;
+    struct store_view *store_view;
     struct store_kv *store;
     struct registry *registry;
     struct plan_settings settings;
@@ -39,6 +48,8 @@ struct orchd {
     char identity[160];
     char *root_ca; /* PEM; "" for none */
     struct apiserver *server;
+    struct forwarder forwarder;
+    struct advertise *advertise;
     struct apiserver_entry secure_entry;
     struct apiserver_entry trusted_entry;
     struct listener *secure;
@@ -48,6 +59,7 @@ struct orchd {
     size_t token_key_size;
     unsigned closing; /* listeners that are not closed yet */
     bool is_stopping;
+    struct service_watchdog watchdog;
 };
 
 static int64_t wall_clock(void *context)
@@ -139,6 +151,7 @@ static int open_registry(struct orchd *orchd, struct err *err)
     if (result != 0) {
         return result;
     }
+    orchd->store_view = store_view_new(orchd->client, &client_options);
     orchd->settings = registry_options.settings;
     orchd->store = store_kv_new(orchd->client, orchd->wire);
     registry_options.store = store_kv_store(orchd->store);
@@ -179,14 +192,25 @@ static int listen_on(struct orchd *orchd, struct apiserver_entry *entry, const c
     return 0;
 }
 
+static void view_store(void *context, void (*done)(void *call, json_t *take_view), void *call)
+{
+    const struct orchd *orchd = context;
+    store_view_ask(orchd->store_view, done, call);
+}
+
 static int open_server(struct orchd *orchd, struct err *err)
 {
     const struct orchd_options *options = &orchd->options;
+    orchd->forwarder = (struct forwarder){.wire = orchd->wire, .registry = orchd->registry};
     const struct apiserver_options server_options = {
         .wire = orchd->wire,
         .registry = orchd->registry,
         .seed = random_seed(),
         .token_file = options->token_file,
+        .forward = forward_pod,
+        .forward_context = &orchd->forwarder,
+        .view_store = view_store,
+        .view_store_context = orchd,
         .token_key = bytes_make(orchd->token_key, orchd->token_key_size),
     };
     orchd->server = apiserver_new(&server_options, err);
@@ -294,7 +318,7 @@ static int open_controllers(struct orchd *orchd, struct err *err)
                      .service_ip_first = orchd->settings.service_ip_first,
                      .pod_cidr_first = base,
                      .pod_cidr_count = 1U << (24 - bits),
-                     .node_grace_ms = NODE_GRACE_MS},
+                     .node_grace_ms = orchd->options.node_grace_ms},
         .seed = random_seed(),
         .on_failure = reconcile_failed,
     };
@@ -314,6 +338,7 @@ static void client_closed(void *context)
 {
     struct orchd *orchd = context;
     registry_free(orchd->registry);
+    advertise_free(orchd->advertise);
     leader_free(orchd->controllers_leader);
     leader_free(orchd->scheduler_leader);
     runtime_free(orchd->controllers);
@@ -323,12 +348,18 @@ static void client_closed(void *context)
     wire_loop_close(orchd->wire, NULL, NULL);
 }
 
+static void store_view_closed(void *context)
+{
+    struct orchd *orchd = context;
+    kv_client_close(orchd->client, client_closed, orchd);
+}
+
 static void listener_closed(void *context)
 {
     struct orchd *orchd = context;
     if (--orchd->closing == 0) {
         apiserver_free(orchd->server);
-        kv_client_close(orchd->client, client_closed, orchd);
+        store_view_close(orchd->store_view, store_view_closed, orchd);
     }
 }
 
@@ -339,9 +370,15 @@ static void stop(struct orchd *orchd)
     }
     orchd->is_stopping = true;
     log_info("stopping");
+    service_notify("STOPPING=1");
+    service_watchdog_stop(&orchd->watchdog);
     uv_close((uv_handle_t *)&orchd->interrupt, NULL);
     uv_close((uv_handle_t *)&orchd->terminate, NULL);
     orchd->closing = 1;
+    if (orchd->advertise != NULL) {
+        orchd->closing++;
+        advertise_withdraw(orchd->advertise, listener_closed, orchd);
+    }
     struct listener *listeners[] = {orchd->secure, orchd->trusted};
     for (size_t i = 0; i < 2; i++) {
         if (listeners[i] != NULL) {
@@ -403,6 +440,10 @@ static int start(struct orchd *orchd, struct err *err)
         result = open_server(orchd, err);
     }
     make_identity(orchd);
+    if (result == 0 && orchd->secure != NULL && orchd->options.advertise != NULL) {
+        orchd->advertise = advertise_new(orchd->registry, wire_loop_timers(orchd->wire),
+                                         orchd->options.advertise, listener_port(orchd->secure));
+    }
     if (result == 0 && orchd->server != NULL) {
         result = write_kubeconfig(orchd, err);
     }
@@ -415,9 +456,20 @@ static int start(struct orchd *orchd, struct err *err)
     return result;
 }
 
+/* Roles of a node: programs of their own, which know the API server only. */
+static const struct {
+    const char *name;
+    int (*run)(int argc, char *argv[]);
+} node_roles[] = {{"agent", agent_main}, {"dns", dns_main}, {"proxy", proxy_main}};
+
 int main(int argc, char *argv[])
 {
     static struct orchd orchd;
+    for (size_t i = 0; argc > 1 && i < sizeof(node_roles) / sizeof(node_roles[0]); i++) {
+        if (strcmp(argv[1], node_roles[i].name) == 0) {
+            return node_roles[i].run(argc - 1, argv + 1);
+        }
+    }
     struct err err = {0};
     if (orchd_options_parse(&orchd.options, argc, argv, &err) != 0) {
         fprintf(stderr, "orchd: %s\n", err.text);
@@ -440,6 +492,8 @@ int main(int argc, char *argv[])
     uv_signal_init(&orchd.loop, &orchd.terminate);
     uv_signal_start(&orchd.interrupt, on_signal, SIGINT);
     uv_signal_start(&orchd.terminate, on_signal, SIGTERM);
+    service_watchdog_start(&orchd.watchdog, wire_loop_timers(orchd.wire), NULL, NULL);
+    service_notify("READY=1");
     uv_run(&orchd.loop, UV_RUN_DEFAULT);
     return EXIT_SUCCESS;
 }

@@ -9,18 +9,22 @@ const char orchd_help[] =
     "  orchd --endpoints 127.0.0.1:2379 --insecure-port 8080\n"
     "  orchd --endpoints A:2379,B:2379,C:2379 --port 6443 --tls-cert-file F --tls-key-file F \\\n"
     "        --client-ca-file F --token-key-file F\n"
+    "  orchd proxy|dns --help   the roles of a node have flags of their own\n"
     "\n"
     "  --roles LIST             api,scheduler,controllers (default: all)\n"
     "  --endpoints LIST         members of the store (default: 127.0.0.1:2379)\n"
     "  --store-ca-file F --store-cert-file F --store-key-file F\n"
     "  --host ADDRESS           where the API listens (default: 0.0.0.0)\n"
     "  --port N                 with TLS (default: 6443; needs --tls-cert-file)\n"
+    "  --advertise-address A    where pods find this server as kubernetes.default.svc (default: "
+    "none)\n"
     "  --insecure-port N        plaintext on 127.0.0.1 without access control (default: 0, none)\n"
     "  --tls-cert-file F --tls-key-file F --client-ca-file F\n"
     "  --token-file F           static tokens: token,user,uid,\"group,group\"\n"
     "  --token-key-file F       key that signs service account tokens, 32 bytes or more\n"
     "  --service-cidr CIDR      addresses of services (default: 10.96.0.0/16)\n"
     "  --cluster-cidr CIDR      addresses of pods (default: 10.244.0.0/16)\n"
+    "  --node-grace SECONDS     a node that is silent for so long has its pods moved (default: 40)\n"
     "  --write-kubeconfig F     with which kubectl reaches this server as administrator\n"
     "  --identity NAME          of this process in leader leases\n";
 
@@ -63,12 +67,12 @@ static int parse_endpoints(struct orchd_options *options, char *text, struct err
     return 0;
 }
 
-static int parse_port(uint16_t *ret, const char *flag, const char *text, struct err *err)
+static int parse_number(uint16_t *ret, const char *flag, const char *text, struct err *err)
 {
     char *end = NULL;
     unsigned long value = strtoul(text, &end, 10);
     if (*text < '0' || *text > '9' || *end != '\0' || value > UINT16_MAX) {
-        return err_set(err, ERR_INVALID, "%s: '%s' is no port", flag, text);
+        return err_set(err, ERR_INVALID, "%s: '%s' is no number up to 65535", flag, text);
     }
     *ret = (uint16_t)value;
     return 0;
@@ -84,6 +88,7 @@ static int parse_flag(struct orchd_options *options, const char *flag, char *val
         {"--store-cert-file", &options->store_cert_file},
         {"--store-key-file", &options->store_key_file},
         {"--host", &options->host},
+        {"--advertise-address", &options->advertise},
         {"--tls-cert-file", &options->tls_cert_file},
         {"--tls-key-file", &options->tls_key_file},
         {"--client-ca-file", &options->client_ca_file},
@@ -106,11 +111,17 @@ static int parse_flag(struct orchd_options *options, const char *flag, char *val
     if (strcmp(flag, "--endpoints") == 0) {
         return parse_endpoints(options, value, err);
     }
+    if (strcmp(flag, "--node-grace") == 0) {
+        uint16_t seconds = 0;
+        int result = parse_number(&seconds, flag, value, err);
+        options->node_grace_ms = (int64_t)seconds * 1000;
+        return result;
+    }
     if (strcmp(flag, "--port") == 0) {
-        return parse_port(&options->port, flag, value, err);
+        return parse_number(&options->port, flag, value, err);
     }
     if (strcmp(flag, "--insecure-port") == 0) {
-        return parse_port(&options->insecure_port, flag, value, err);
+        return parse_number(&options->insecure_port, flag, value, err);
     }
     return err_set(err, ERR_INVALID, "unknown flag '%s'; see orchd --help", flag);
 }
@@ -125,6 +136,7 @@ int orchd_options_parse(struct orchd_options *options, int argc, char *argv[], s
         .port = 6443,
         .service_cidr = "10.96.0.0/16",
         .cluster_cidr = "10.244.0.0/16",
+        .node_grace_ms = 40 * 1000,
     };
     for (int i = 1; i < argc; i++) {
         char *value = strchr(argv[i], '=');

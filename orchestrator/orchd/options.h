@@ -26,6 +26,7 @@ struct orchd_options {
     const char *store_key_file;
     const char *host;       /* of the API server */
     uint16_t port;          /* with TLS */
+    const char *advertise;  /* address by which pods reach this server; NULL: they do not */
     uint16_t insecure_port; /* plaintext on 127.0.0.1, everybody is system:masters; 0: none */
     const char *tls_cert_file;
     const char *tls_key_file;
@@ -35,6 +36,7 @@ struct orchd_options {
     const char *service_cidr;   /* "10.96.0.0/16" */
     const char *cluster_cidr;   /* pods: "10.244.0.0/16" */
     const char *kubeconfig;     /* to be written at the start; NULL: none */
+    int64_t node_grace_ms;      /* a node that says nothing for so long is unknown */
     const char *identity;       /* of leader leases; NULL: made up */
     bool wants_help;
     bool wants_version;

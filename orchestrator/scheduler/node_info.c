@@ -69,7 +69,7 @@ void resource_amounts_deinit(struct resource_amounts *amounts)
     amounts->extended = NULL;
 }
 
-static void change_used(struct node_info *info, const struct resource_amounts *amounts, int sign)
+void node_info_change_used(struct node_info *info, const struct resource_amounts *amounts, int sign)
 {
     info->used.cpu_milli += sign * amounts->cpu_milli;
     info->used.memory_bytes += sign * amounts->memory_bytes;
@@ -92,6 +92,7 @@ void node_table_init(struct node_table *table)
 static void pod_info_free(struct pod_info *info)
 {
     json_decref(info->pod);
+    json_decref(info->host_ports);
     resource_amounts_deinit(&info->requests);
     mem_free(info);
 }
@@ -104,6 +105,7 @@ static void node_info_free(struct node_info *info)
     mem_free(info->pods);
     resource_amounts_deinit(&info->allocatable);
     resource_amounts_deinit(&info->used);
+    bytes_map_deinit(&info->images);
     json_decref(info->node);
     mem_free(info->name);
     mem_free(info);
@@ -133,6 +135,7 @@ static struct node_info *make_info(struct node_table *table, const char *name)
     }
     info = mem_zalloc(sizeof(*info));
     info->name = mem_strdup(name);
+    bytes_map_init(&info->images);
     if (table->count == table->capacity) {
         table->capacity = table->capacity == 0 ? 16 : table->capacity * 2;
         table->nodes = mem_reallocarray(table->nodes, table->capacity, sizeof(table->nodes[0]));
@@ -140,6 +143,38 @@ static struct node_info *make_info(struct node_table *table, const char *name)
     table->nodes[table->count++] = info;
     (void)bytes_map_set(&table->by_name, bytes_from_text(name), info);
     return info;
+}
+
+json_t *pod_host_ports(const json_t *pod)
+{
+    json_t *ports = NULL;
+    const json_t *containers = tree_find(pod, "spec.containers");
+    for (size_t i = 0; i < json_array_size(containers); i++) {
+        const json_t *list = json_object_get(json_array_get(containers, i), "ports");
+        for (size_t k = 0; k < json_array_size(list); k++) {
+            if (tree_int(json_array_get(list, k), "hostPort", 0) != 0) {
+                ports = ports == NULL ? json_array() : ports;
+                json_array_append(ports, json_array_get(list, k));
+            }
+        }
+    }
+    return ports;
+}
+
+static void set_images(struct node_info *info, const json_t *node)
+{
+    bytes_map_deinit(&info->images);
+    bytes_map_init(&info->images);
+    const json_t *images = tree_find(node, "status.images");
+    for (size_t i = 0; i < json_array_size(images); i++) {
+        const json_t *names = json_object_get(json_array_get(images, i), "names");
+        for (size_t k = 0; k < json_array_size(names); k++) {
+            const char *name = json_string_value(json_array_get(names, k));
+            if (name != NULL) {
+                (void)bytes_map_set(&info->images, bytes_from_text(name), info);
+            }
+        }
+    }
 }
 
 void node_table_set_node(struct node_table *table, const json_t *node)
@@ -151,6 +186,10 @@ void node_table_set_node(struct node_table *table, const json_t *node)
     resource_amounts_deinit(&info->allocatable);
     info->allocatable = (struct resource_amounts){0};
     add_map(&info->allocatable, allocatable);
+    info->labels = object_labels(node);
+    info->has_taints = tree_count(node, "spec.taints") > 0;
+    info->is_unschedulable = tree_bool(node, "spec.unschedulable", false);
+    set_images(info, node);
     info->pods_max = quantity_to_units(quantity_in(allocatable, "pods"));
 }
 
@@ -161,6 +200,7 @@ void node_table_remove_node(struct node_table *table, const char *name)
         return;
     }
     json_decref(info->node);
+    info->labels = NULL;
     info->node = NULL; /* its pods may still be there for a while */
 }
 
@@ -168,9 +208,9 @@ static void drop_pod(struct node_table *table, struct node_info *info, const cha
 {
     for (size_t i = 0; i < info->pod_count; i++) {
         if (tree_has_text(info->pods[i]->pod, "metadata.uid", uid)) {
-            change_used(info, &info->pods[i]->requests, -1);
-            info->refusing_count -= info->pods[i]->refuses_others;
-            table->refusing_count -= info->pods[i]->refuses_others;
+            node_info_change_used(info, &info->pods[i]->requests, -1);
+            info->refusing_count -= (info->pods[i]->refusals != NULL);
+            table->refusing_count -= (info->pods[i]->refusals != NULL);
             pod_info_free(info->pods[i]);
             info->pods[i] = info->pods[--info->pod_count];
             return;
@@ -198,15 +238,25 @@ void node_table_set_pod(struct node_table *table, const json_t *pod, const char 
     pod_info->pod = json_incref(tree_mutable(pod));
     pod_info->priority = tree_int(pod, "spec.priority", 0);
     pod_info->controller_uid = tree_text(object_controller(pod), "uid");
-    pod_info->refuses_others = tree_find(pod, "spec.affinity.podAntiAffinity") != NULL;
-    info->refusing_count += pod_info->refuses_others;
-    table->refusing_count += pod_info->refuses_others;
+    pod_info->controller_hash = pod_info->controller_uid == NULL
+                                    ? 0
+                                    : bytes_hash(bytes_from_text(pod_info->controller_uid));
+    pod_info->host_ports = pod_host_ports(pod);
+    bool is_lowest = info->pod_count == 0 || pod_info->priority < info->least_priority;
+    info->least_priority = is_lowest ? pod_info->priority : info->least_priority;
+    pod_info->namespace = object_namespace(pod);
+    pod_info->labels = object_labels(pod);
+    pod_info->is_deleting = object_is_deleting(pod);
+    pod_info->refusals = tree_find(
+        pod, "spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution");
+    info->refusing_count += pod_info->refusals != NULL;
+    table->refusing_count += pod_info->refusals != NULL;
     pod_requests(pod, &pod_info->requests);
     if (info->pod_count == info->pod_capacity) {
         info->pod_capacity = info->pod_capacity == 0 ? 8 : info->pod_capacity * 2;
         info->pods = mem_reallocarray(info->pods, info->pod_capacity, sizeof(info->pods[0]));
     }
     info->pods[info->pod_count++] = pod_info;
-    change_used(info, &pod_info->requests, 1);
+    node_info_change_used(info, &pod_info->requests, 1);
     (void)bytes_map_set(&table->node_of_pod, bytes_from_text(uid), info);
 }

@@ -17,22 +17,33 @@ struct resource_amounts {
 
 struct pod_info {
     json_t *pod; /* a reference */
+    /* Of the pod, borrowed: lookups by name are dear where each pod is asked about each rule. */
+    const char *namespace;
+    const json_t *labels;
+    const json_t *refusals; /* terms of its required anti-affinity; NULL: none */
+    bool is_deleting;
     struct resource_amounts requests;
     int64_t priority;
     const char *controller_uid; /* of the pod; NULL: none. Borrowed from it */
-    bool refuses_others;        /* it has required anti-affinity */
+    uint64_t controller_hash;   /* of controller_uid */
+    json_t *host_ports;         /* owned; NULL: none */
 };
 
 struct node_info {
     char *name;
-    json_t *node; /* a reference; NULL: pods are known of it, but it is not (yet) */
+    json_t *node;         /* a reference; NULL: pods are known of it, but it is not (yet) */
+    const json_t *labels; /* of the node, borrowed */
+    bool has_taints;
+    bool is_unschedulable;
+    struct bytes_map images; /* names of the images that are there */
     struct resource_amounts allocatable;
     int64_t pods_max;
     struct resource_amounts used;
     struct pod_info **pods; /* owned */
     size_t pod_count;
     size_t pod_capacity;
-    size_t refusing_count; /* pods that refuse others */
+    size_t refusing_count;  /* pods that refuse others */
+    int64_t least_priority; /* no pod here has a lower one; may be too low after one has left */
 };
 
 /* All nodes, and where each pod is. */
@@ -57,6 +68,12 @@ struct node_info *node_table_find(const struct node_table *table, const char *na
 /* The sum of the containers' requests, or the largest init container where that is more, and the
  * overhead. */
 void pod_requests(const json_t *pod, struct resource_amounts *ret);
+/* The ports that the pod takes of its node (hostPort), each {"hostPort","hostIP","protocol"}; the
+ * caller's. NULL: none. */
+json_t *pod_host_ports(const json_t *pod);
+/* Add (sign 1) or take away (-1) what a pod uses. */
+void node_info_change_used(struct node_info *info, const struct resource_amounts *amounts,
+                           int sign);
 void resource_amounts_deinit(struct resource_amounts *amounts);
 
 #endif

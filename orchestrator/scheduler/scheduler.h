@@ -27,21 +27,4 @@ static inline void cleanup_decision(struct decision *decision)
 void schedule(const struct node_table *table, const struct cache *cache, const json_t *pod,
               struct prng *prng, struct decision *ret);
 
-/* One node: NULL when the pod fits, else the reason ("Insufficient cpu"). Text in buffer or
- * static. */
-const char *scheduler_misfit(const struct node_table *table, const struct cache *cache,
-                             const struct node_info *node, const json_t *pod,
-                             const struct resource_amounts *requests, char *buffer, size_t size);
-
-/* The parts that look at other pods. */
-const char *affinity_misfit(const struct node_table *table, const struct node_info *node,
-                            const json_t *pod);
-int64_t affinity_score(const struct node_table *table, const struct node_info *node,
-                       const json_t *pod);
-const char *spread_misfit(const struct node_table *table, const struct node_info *node,
-                          const json_t *pod);
-/* 0 best; more where more pods of its kind are. */
-int64_t spread_crowd(const struct node_table *table, const struct node_info *node,
-                     const json_t *pod);
-
 #endif

@@ -28,6 +28,7 @@ struct disk_operations {
     int (*read)(struct disk *disk, disk_file file, void *data, size_t size, uint64_t offset);
     int (*size)(struct disk *disk, disk_file file, uint64_t *ret_size);
     int (*allocate)(struct disk *disk, disk_file file, uint64_t size);
+    void (*write_directly)(struct disk *disk, disk_file file);
     int (*sync)(struct disk *disk, disk_file file);
     int (*sync_directory)(struct disk *disk);
     int (*rename)(struct disk *disk, const char *from, const char *to);
@@ -75,6 +76,15 @@ static inline MUST_USE int disk_size(struct disk *disk, disk_file file, uint64_t
 static inline MUST_USE int disk_allocate(struct disk *disk, disk_file file, uint64_t size)
 {
     return disk->operations->allocate(disk, file, size);
+}
+
+enum { DISK_PAGE_BYTES = 4096 };
+
+/* From now on writes may go around the page cache, where the file system can do that. They have to
+ * begin at a multiple of DISK_PAGE_BYTES, and may zero the rest of the page that they end in. */
+static inline void disk_write_directly(struct disk *disk, disk_file file)
+{
+    disk->operations->write_directly(disk, file);
 }
 
 /* fdatasync: what was written survives a power loss. After an error nothing is known: stop. */

@@ -154,6 +154,11 @@ static int allocate(struct disk *disk, disk_file file, uint64_t size)
     return inode == NULL ? -EBADF : grow(memory, inode, size);
 }
 
+static void write_directly(struct disk *disk, disk_file file)
+{
+    (void)inode_of(disk_memory_of(disk), file); /* there is no cache to go around */
+}
+
 static int sync_file(struct disk *disk, disk_file file)
 {
     struct disk_memory *memory = disk_memory_of(disk);
@@ -238,6 +243,7 @@ const struct disk_operations disk_memory_operations = {
     .read = read_file,
     .size = size_of_file,
     .allocate = allocate,
+    .write_directly = write_directly,
     .sync = sync_file,
     .sync_directory = sync_directory,
     .rename = rename_file,

@@ -4,15 +4,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 
+enum { BOUNCE_BYTES = 1 << 20 };
+
 struct disk_real {
     struct disk base;
     int directory;
     bool is_unsafe_no_sync;
+    uint8_t *bounce; /* on a page: what the kernel takes directly; NULL: not needed yet */
 };
 
 static struct disk_real *real_of(struct disk *disk)
@@ -47,10 +51,8 @@ static void close_file(struct disk *disk, disk_file file)
     (void)close(file); /* everything that matters was synced */
 }
 
-static int write_file(struct disk *disk, disk_file file, const void *data, size_t size,
-                      uint64_t offset)
+static int write_plainly(disk_file file, const void *data, size_t size, uint64_t offset)
 {
-    (void)disk;
     const char *from = data;
     while (size > 0) {
         ssize_t written = pwrite(file, from, size, (off_t)offset);
@@ -65,6 +67,66 @@ static int write_file(struct disk *disk, disk_file file, const void *data, size_
         offset += (uint64_t)written;
     }
     return 0;
+}
+
+static bool is_direct(disk_file file)
+{
+    int flags = fcntl(file, F_GETFL);
+    return flags >= 0 && (flags & O_DIRECT) != 0;
+}
+
+static void set_direct(disk_file file, bool is_wanted)
+{
+    int flags = fcntl(file, F_GETFL);
+    if (flags >= 0) {
+        /* A file system that refuses has its cache used, which is as safe and a little slower. */
+        (void)fcntl(file, F_SETFL, is_wanted ? flags | O_DIRECT : flags & ~O_DIRECT);
+    }
+}
+
+static void write_directly(struct disk *disk, disk_file file)
+{
+    if (!real_of(disk)->is_unsafe_no_sync) {
+        set_direct(file, true);
+    }
+}
+
+/* Whole pages, through a buffer that lies on a page. */
+static int write_pages(struct disk_real *real, disk_file file, const uint8_t *data, size_t size,
+                       uint64_t offset)
+{
+    if (real->bounce == NULL) {
+        real->bounce = mem_alloc_pages(BOUNCE_BYTES);
+    }
+    while (size > 0) {
+        size_t part = size < BOUNCE_BYTES ? size : BOUNCE_BYTES;
+        size_t padded = (part + DISK_PAGE_BYTES - 1) / DISK_PAGE_BYTES * DISK_PAGE_BYTES;
+        memcpy(real->bounce, data, part);
+        memset(real->bounce + part, 0, padded - part);
+        int rc = write_plainly(file, real->bounce, padded, offset);
+        if (rc != 0) {
+            return rc;
+        }
+        data += part;
+        size -= part;
+        offset += part;
+    }
+    return 0;
+}
+
+static int write_file(struct disk *disk, disk_file file, const void *data, size_t size,
+                      uint64_t offset)
+{
+    if (is_direct(file)) {
+        int rc = offset % DISK_PAGE_BYTES == 0
+                     ? write_pages(real_of(disk), file, data, size, offset)
+                     : -EINVAL;
+        if (rc != -EINVAL) {
+            return rc;
+        }
+        set_direct(file, false); /* this medium wants other alignments */
+    }
+    return write_plainly(file, data, size, offset);
 }
 
 static int read_file(struct disk *disk, disk_file file, void *data, size_t size, uint64_t offset)
@@ -165,6 +227,7 @@ static const struct disk_operations operations = {
     .read = read_file,
     .size = size_of_file,
     .allocate = allocate,
+    .write_directly = write_directly,
     .sync = sync_file,
     .sync_directory = sync_directory,
     .rename = rename_file,
@@ -193,5 +256,6 @@ void disk_real_close(struct disk *disk)
         return;
     }
     (void)close(real_of(disk)->directory);
+    mem_free(real_of(disk)->bounce);
     mem_free(disk);
 }

@@ -11,7 +11,7 @@
 enum {
     SEGMENT_BYTES_DEFAULT = 16 << 20,
     ALIGNMENT_DEFAULT = 4096,
-    BUFFER_KEPT_MAX = 16 << 20, /* a larger one, from a rare huge batch, is given back */
+    BUFFER_KEPT_MAX = 1 << 20, /* a larger one, from a rare huge batch, is given back */
 };
 
 int wal_fail(struct wal *wal, int code, const char *what, struct err *err)

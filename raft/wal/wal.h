@@ -114,6 +114,10 @@ struct wal_capacity wal_capacity(const struct wal *wal);
 /* Try to reserve the spare segment again, after ERR_NO_SPACE or when is_spare_ready is false. */
 MUST_USE int wal_reserve(struct wal *wal, struct err *err);
 
+/* Write zeros to some more of the spare segment: a later sync of a batch in it then has no metadata
+ * to write. Only a matter of speed. *ret_is_done: nothing is left to do. */
+MUST_USE int wal_prepare_spare(struct wal *wal, uint64_t bytes, bool *ret_is_done, struct err *err);
+
 struct wal_stats {
     uint32_t segment_count;
     uint64_t size_bytes; /* of all segments and the spare */

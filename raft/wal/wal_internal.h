@@ -49,6 +49,7 @@ struct wal {
 
     disk_file spare; /* the next segment, reserved and blank; WAL_NO_FILE: none */
     uint64_t spare_size;
+    uint64_t spare_written; /* zeros, so far: see wal_prepare_spare */
 
     disk_file slots;
     bool is_unsettled; /* the newest slot is written and not synced */

@@ -239,6 +239,7 @@ static int settle_tail(struct recovery *recovery, uint64_t offset_before, struct
     if (rc != 0) {
         return rc;
     }
+    disk_write_directly(wal->disk, wal->file);
     /* What was read may be in the page cache only (a killed process): it counts from here on. */
     rc = disk_sync(wal->disk, wal->file);
     if (rc == 0) {
@@ -291,7 +292,7 @@ static int read_acknowledged(struct recovery *recovery, uint64_t *ret_sequence, 
 static int recover_all(struct recovery *recovery, struct err *err)
 {
     struct wal *wal = recovery->wal;
-    uint64_t acknowledged;
+    uint64_t acknowledged = 0;
     int rc = list_segments(recovery, err);
     if (rc == 0) {
         rc = read_acknowledged(recovery, &acknowledged, err);

@@ -7,6 +7,8 @@
 #include "base/mem.h"
 #include "raft/wal/wal_internal.h"
 
+enum { ZEROS_BYTES = 64 << 10 };
+
 void wal_segment_name(const struct wal_segment *segment, char name[WAL_NAME_SIZE])
 {
     int size = snprintf(name, WAL_NAME_SIZE, "%016" PRIx64 "-%016" PRIx64 ".wal", segment->number,
@@ -76,8 +78,38 @@ static int make_spare(struct wal *wal, uint64_t size, struct err *err)
         (void)is_removed;
         return wal_fail(wal, rc, "reserve the spare segment", err);
     }
+    disk_write_directly(wal->disk, wal->spare);
     wal->spare_size = size;
+    wal->spare_written = 0;
     return 0;
+}
+
+int wal_prepare_spare(struct wal *wal, uint64_t bytes, bool *ret_is_done, struct err *err)
+{
+    static const uint8_t zeros[ZEROS_BYTES];
+    int rc = wal_refuse_failed(wal, err);
+    *ret_is_done = wal->spare == WAL_NO_FILE || wal->spare_written == wal->spare_size;
+    if (rc != 0 || *ret_is_done) {
+        return rc;
+    }
+    uint64_t end = wal->spare_written + bytes;
+    end = end > wal->spare_size ? wal->spare_size : end;
+    while (rc == 0 && wal->spare_written < end) {
+        uint64_t left = wal->spare_size - wal->spare_written;
+        uint64_t part = left < ZEROS_BYTES ? left : ZEROS_BYTES;
+        rc = disk_write(wal->disk, wal->spare, zeros, part, wal->spare_written);
+        wal->spare_written += part;
+    }
+    if (rc == 0 && wal->spare_written == wal->spare_size) {
+        rc = disk_sync(wal->disk, wal->spare);
+        *ret_is_done = true;
+    }
+    if (rc == -ENOSPC || rc == -EDQUOT) { /* a file system that reserves nothing */
+        wal->spare_written = wal->spare_size;
+        *ret_is_done = true;
+        return 0;
+    }
+    return rc == 0 ? 0 : wal_fail(wal, rc, "blank the spare segment", err);
 }
 
 int wal_reserve_spare(struct wal *wal, uint64_t size, struct err *err)

@@ -10,8 +10,9 @@
 
 enum {
     MERGE_BYTES_DEFAULT = 8 << 20,
-    SETTLE_AFTER_MS = 1000, /* quiet for so long: make the last acknowledgement's record durable */
-    RETRY_AFTER_MS = 1000,  /* full disk */
+    SETTLE_AFTER_MS = 1000,  /* quiet for so long: make the last acknowledgement's record durable */
+    RETRY_AFTER_MS = 1000,   /* full disk */
+    PREPARE_BYTES = 1 << 20, /* of the next segment at a time: about a millisecond */
 };
 
 struct job {
@@ -40,6 +41,9 @@ struct wal_thread {
     bool is_no_space_reported;
     bool is_unsettled;
     bool is_failed;
+    bool is_spare_missing;  /* reserve it again after a while */
+    bool is_spare_prepared; /* see wal_prepare_spare */
+    uint64_t prepare_bytes; /* of it, owed for what was written */
     uint64_t sequence;
 };
 
@@ -146,13 +150,43 @@ static void write_some(struct wal_thread *thread)
     post(thread, 0, NULL, &before);
 }
 
-/* After the answer, not before it: the next segment is reserved while nobody waits for it. */
+/* After the answer, not before it: the next segment is reserved while nobody waits for it. The core
+ * hears when there is one again after there was none. */
 static void reserve(struct wal_thread *thread)
 {
+    if (wal_capacity(thread->wal).is_spare_ready) {
+        return;
+    }
     struct err err;
-    int rc = wal_capacity(thread->wal).is_spare_ready ? 0 : wal_reserve(thread->wal, &err);
+    int rc = wal_reserve(thread->wal, &err);
+    bool was_missing = thread->is_spare_missing;
+    thread->is_spare_missing = rc == ERR_NO_SPACE;
+    thread->is_spare_prepared = rc != 0;
+    thread->prepare_bytes = 0;
     if (rc != 0 && rc != ERR_NO_SPACE) {
         fail(thread, rc, &err);
+    } else if (rc == 0 && was_missing) {
+        const struct wal_stats now = wal_stats(thread->wal);
+        post(thread, 0, NULL, &now);
+    }
+}
+
+static void prepare(struct wal_thread *thread, uint64_t bytes)
+{
+    struct err err;
+    int rc = wal_prepare_spare(thread->wal, bytes, &thread->is_spare_prepared, &err);
+    if (rc != 0) {
+        fail(thread, rc, &err);
+    }
+}
+
+/* Under load the spare is prepared twice as fast as the present segment fills. */
+static void prepare_some(struct wal_thread *thread, uint64_t written_bytes)
+{
+    thread->prepare_bytes += 2 * written_bytes;
+    if (!thread->is_spare_prepared && thread->prepare_bytes >= PREPARE_BYTES) {
+        thread->prepare_bytes -= PREPARE_BYTES;
+        prepare(thread, PREPARE_BYTES);
     }
 }
 
@@ -179,9 +213,13 @@ static void act(struct wal_thread *thread)
 {
     struct job *job = job_of(thread->waiting.next);
     if (job->batch != NULL) {
+        uint64_t written = wal_stats(thread->wal).written_bytes;
         write_some(thread);
         if (!thread->is_failed && thread->retry_at_ns == 0) {
             reserve(thread);
+        }
+        if (!thread->is_failed) {
+            prepare_some(thread, wal_stats(thread->wal).written_bytes - written);
         }
         return;
     }
@@ -205,8 +243,12 @@ static bool wait_for_jobs(struct wal_thread *thread)
     bool is_work_ready = !list_is_empty(&thread->waiting) && thread->retry_at_ns == 0;
     if (thread->retry_at_ns != 0) {
         deadline = thread->retry_at_ns;
+    } else if (!thread->is_spare_prepared && !thread->is_failed) {
+        deadline = 0; /* only look */
     } else if (thread->is_unsettled) {
         deadline = clock_monotonic_ns() + (uint64_t)SETTLE_AFTER_MS * 1000000;
+    } else if (thread->is_spare_missing) {
+        deadline = clock_monotonic_ns() + (uint64_t)RETRY_AFTER_MS * 1000000;
     }
     bool has_arrived = !is_work_ready && mailbox_wait(&thread->jobs, deadline);
     (void)mailbox_take_all(&thread->jobs, &thread->waiting);
@@ -216,6 +258,18 @@ static bool wait_for_jobs(struct wal_thread *thread)
         return false;
     }
     return is_work_ready || has_arrived || !list_is_empty(&thread->waiting);
+}
+
+/* Nothing waits. */
+static void use_quiet(struct wal_thread *thread)
+{
+    if (!thread->is_spare_prepared) {
+        prepare(thread, PREPARE_BYTES);
+    } else if (thread->is_unsettled) {
+        settle(thread);
+    } else if (thread->is_spare_missing) {
+        reserve(thread);
+    }
 }
 
 static void *run(void *context)
@@ -238,8 +292,8 @@ static void *run(void *context)
         if (is_closed) {
             break;
         }
-        if (thread->is_unsettled && !thread->is_failed && thread->retry_at_ns == 0) {
-            settle(thread);
+        if (!thread->is_failed && thread->retry_at_ns == 0) {
+            use_quiet(thread);
         }
     }
     (void)mailbox_take_all(&thread->jobs, &thread->waiting);

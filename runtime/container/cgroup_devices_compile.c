@@ -91,7 +91,7 @@ static void emit_rule(struct emitter *emitter, const struct spec_device_rule *ru
     uint32_t bits = type == 'a' ? 7 : access_bits(rule->access);
     int length = 2;
     length += type == 'a' ? 0 : 1;
-    length += bits == 7 ? 0 : (rule->allow ? 3 : 3);
+    length += bits == 7 ? 0 : 3;
     length += type == 'a' || is_wild(&rule->major) ? 0 : 1;
     length += type == 'a' || is_wild(&rule->minor) ? 0 : 1;
     size_t end = emitter->count + (size_t)length;

@@ -84,7 +84,9 @@ static int read_preserve_fds(const char *text, unsigned *ret, struct err *err)
             if (null != fd && dup3(null, fd, O_CLOEXEC) < 0) {
                 return err_set_errno(err, errno, "--preserve-fds");
             }
-            null = null == fd ? -1 : null;
+            if (null == fd) {
+                (void)TAKE_FD(null); /* it stays open */
+            }
         }
     }
     *ret = (unsigned)count;

@@ -137,6 +137,7 @@ static int parse_flags(struct compiler *compiler, const struct spec_seccomp *spe
     /* Without a word in the profile: no speculation penalty for interpreters (runc #2430). */
     unsigned flags = spec->flags.items == NULL ? SECCOMP_FILTER_FLAG_SPEC_ALLOW : 0;
     for (size_t i = 0; i < spec->flags.count; i++) {
+        CHECK(spec->flags.items != NULL);
         int number = find_name(seccomp_flag_names, spec->flags.items[i]);
         if (number < 0) {
             return err_set(compiler->err, ERR_INVALID,
@@ -232,6 +233,7 @@ static void add_name(struct compiler *compiler, const char *name,
         }
         compiler->newest[arch] = number > compiler->newest[arch] ? number : compiler->newest[arch];
         if (action != compiler->default_action) {
+            CHECK(compiler->verdicts[arch] != NULL); /* of every enabled one */
             add_rule(compiler, &compiler->verdicts[arch][number], rule, action);
         }
     }
@@ -294,6 +296,7 @@ static size_t add_table(const struct compiler *compiler, enum syscall_arch arch,
 {
     const struct seccomp_verdict *verdicts = compiler->verdicts[arch];
     bool is_first = true;
+    CHECK(verdicts != NULL);
     if (compiler->newest[arch] < 0) {
         return add_range(ranges, count, base, &verdicts[NUMBERS_MAX - 1]); /* the default */
     }

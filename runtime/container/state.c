@@ -147,7 +147,7 @@ int state_read(int directory, struct arena *arena, struct state *ret, struct err
     struct json_value *document = NULL;
     struct state state = {.id = ""};
     rc = json_parse(arena, buf_bytes(&text), &document, err);
-    if (rc < 0 || (rc = fields_read(arena, document, state_fields, &state, err)) < 0) {
+    if (rc < 0 || fields_read(arena, document, state_fields, &state, err) < 0) {
         return err_prefix(err, "state.json");
     }
     *ret = state;

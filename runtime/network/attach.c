@@ -54,7 +54,7 @@ static int make_bridge(int netlink, const struct network *network, uint32_t *ret
      */
     (void)snprintf(path, sizeof(path), "/proc/sys/net/ipv4/conf/%s/route_localnet",
                    network->bridge);
-    status = write_setting(path, "1", err);
+    status = network->is_routed ? 0 : write_setting(path, "1", err);
     return status != 0 ? status : write_setting("/proc/sys/net/ipv4/ip_forward", "1", err);
 }
 
@@ -62,7 +62,7 @@ static int make_bridge(int netlink, const struct network *network, uint32_t *ret
 static int ensure_network(int netlink, const struct network *network, uint32_t *ret_index,
                           struct err *err)
 {
-    bool has_table = netlink_has_nft_table(NFT_TABLE);
+    bool has_table = network->is_routed || netlink_has_nft_table(NFT_TABLE);
     bool has_bridge = netlink_link_index(netlink, network->bridge, ret_index) == 0;
     if (has_table && has_bridge) {
         return 0;
@@ -71,10 +71,10 @@ static int ensure_network(int netlink, const struct network *network, uint32_t *
     if (!has_bridge) {
         status = make_bridge(netlink, network, ret_index, err);
     }
-    if (status == 0) {
+    if (status == 0 && !network->is_routed) {
         status = nft_setup(err);
     }
-    return status != 0 ? status : nft_network_add(network, err);
+    return status != 0 || network->is_routed ? status : nft_network_add(network, err);
 }
 
 /* ---- ports ---- */
@@ -250,7 +250,7 @@ static int make_link(int netlink, const struct network *network,
     if (status != 0) {
         return err_set_errno(err, -status, "create a link to bridge '%s'", network->bridge);
     }
-    if (attachment->port_count > 0) {
+    if (attachment->port_count > 0 || network->is_routed) {
         status = netlink_link_index(netlink, name, &index);
         if (status == 0) {
             status = netlink_port_hairpin(netlink, index);

@@ -43,6 +43,7 @@ struct network {
     uint32_t gateway;   /* the bridge's address */
     uint32_t mtu;       /* 0: the kernel's default */
     bool is_internal;   /* no way out: no masquerade, no default route */
+    bool is_routed;     /* pods: reachable from everywhere by routes, no rules of ours at all */
     int64_t created_ms; /* since 1970 */
     char *labels_json;  /* JSON object text, or NULL; owned */
 };

@@ -43,7 +43,8 @@ static bool is_name(const char *name)
 
 static int parse(const json_t *root, const char *name, struct network *ret, struct err *err)
 {
-    struct network out = {.is_internal = json_get_flag(root, "internal")};
+    struct network out = {.is_internal = json_get_flag(root, "internal"),
+                          .is_routed = json_get_flag(root, "routed")};
     int status = ipam_parse_subnet(json_get_text(root, "subnet", ""), &out.subnet, err);
     if (status == 0) {
         status = ipam_parse_address(json_get_text(root, "gateway", ""), &out.gateway, err);
@@ -106,10 +107,11 @@ static int write_network(int directory_fd, const struct network *network, struct
         labels = json_object();
     }
     CLEANUP(json)
-    json_t *root = json_pack("{ss ss ss ss ss si sb sI sO}", "name", network->name, "id",
-                             network->id, "bridge", network->bridge, "subnet", subnet, "gateway",
-                             gateway, "mtu", (int)network->mtu, "internal", network->is_internal,
-                             "createdMs", (json_int_t)network->created_ms, "labels", labels);
+    json_t *root =
+        json_pack("{ss ss ss ss ss si sb sb sI sO}", "name", network->name, "id", network->id,
+                  "bridge", network->bridge, "subnet", subnet, "gateway", gateway, "mtu",
+                  (int)network->mtu, "internal", network->is_internal, "routed", network->is_routed,
+                  "createdMs", (json_int_t)network->created_ms, "labels", labels);
     json_write(root, false, &text);
     return store_write_file(directory_fd, file, buf_bytes(&text), err);
 }
@@ -288,8 +290,10 @@ int network_remove(const char *state_root, const char *name, struct err *err)
         status = err_set(err, ERR_BUSY, "network '%s' is used by %zu container%s", name,
                          leases.count, leases.count == 1 ? "" : "s");
     }
-    if (status == 0 && (status = nft_network_remove(&network, err)) == 0 &&
-        (status = netlink_open(-1, &netlink, err)) == 0) {
+    if (status == 0 && !network.is_routed) {
+        status = nft_network_remove(&network, err);
+    }
+    if (status == 0 && (status = netlink_open(-1, &netlink, err)) == 0) {
         int removed = netlink_link_delete(netlink, network.bridge);
         if (removed != 0 && removed != -ENODEV) {
             status = err_set_errno(err, -removed, "remove bridge '%s'", network.bridge);

@@ -216,6 +216,7 @@ int lifecycle_start(const struct store *store, struct container *container, stru
     json_object_set_new(container->state, "Error", json_text(""));
     status = container_write_state(container, err);
     if (status == 0) {
+        name_files_update(store, json_object_get(container->state, "Networks"));
         status = shim_client_start(&client, err);
     }
     shim_client_close(&client);
@@ -226,18 +227,6 @@ int lifecycle_start(const struct store *store, struct container *container, stru
 }
 
 /* ---- after it ran ---- */
-
-static void update_peers(const struct store *store, const json_t *networks)
-{
-    const char *name = NULL;
-    json_t *network = NULL;
-    json_object_foreach((json_t *)(uintptr_t)networks, name, network)
-    {
-        if (strcmp(name, "bridge") != 0) {
-            name_files_update_peers(store, name);
-        }
-    }
-}
 
 static void log_end(const struct store *store, const struct container *container)
 {
@@ -270,7 +259,7 @@ int lifecycle_finish(const struct store *store, struct container *container, str
         }
     }
     int status = container_write_state(container, err);
-    update_peers(store, networks);
+    name_files_update(store, networks);
     if (has_ended) {
         log_end(store, container);
     }
@@ -352,6 +341,27 @@ static int send_signal(struct container *container, int signal_number, struct er
     return 0;
 }
 
+/* The first process of a pid namespace does not get signals that it neither handles nor blocks:
+ * waiting for it to obey would be waiting for nothing. */
+static bool ignores_signal(const struct container *container, int signal_number)
+{
+    char path[64];
+    char line[256];
+    unsigned long long caught = 0;
+    unsigned long long blocked = 0;
+    (void)snprintf(path, sizeof(path), "/proc/%d/status", (int)container_pid(container));
+    CLEANUP(file) FILE *file = fopen(path, "re");
+    if (file == NULL || json_get_text(container_host(container), "PidMode", "")[0] != '\0') {
+        return false;
+    }
+    bool is_read = false;
+    while (fgets(line, sizeof(line), file) != NULL) {
+        is_read |= sscanf(line, "SigCgt: %llx", &caught) == 1;
+        (void)sscanf(line, "SigBlk: %llx", &blocked); /* before SigCgt, in the same format */
+    }
+    return is_read && (((caught | blocked) >> (signal_number - 1)) & 1) == 0;
+}
+
 static bool is_alive(enum container_status status)
 {
     return status == CONTAINER_RUNNING || status == CONTAINER_PAUSED ||
@@ -389,7 +399,7 @@ static int end_processes(struct container *container, int timeout_s, struct err 
             (int)json_get_integer(container_config(container), "StopTimeout", TIMEOUT_DEFAULT_S);
     }
     status = ERR_TIMEOUT;
-    if (timeout_s > 0) {
+    if (timeout_s > 0 && !ignores_signal(container, signal_number)) {
         status = send_signal(container, signal_number, err);
         status = status != 0 ? status : lifecycle_wait(container, timeout_s * 1000, &code, err);
     }

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "runtime/image/json.h"
 #include "runtime/network/network.h"
+#include "runtime/words/health.h"
 #include "runtime/words/lifecycle.h"
 #include "runtime/words/shim_client.h"
 #include "runtime/words/words.h"
@@ -27,7 +28,8 @@ bool lifecycle_needs_monitor(const struct container *container, bool is_detached
     const json_t *host = container_host(container);
     const json_t *policy = json_object_get(host, "RestartPolicy");
     bool restarts = strcmp(json_get_text(policy, "Name", "no"), "no") != 0;
-    return restarts || (is_detached && json_get_flag(host, "AutoRemove"));
+    return restarts || health_is_wanted(container) ||
+           (is_detached && json_get_flag(host, "AutoRemove"));
 }
 
 /* The monitor is there before the start: until then the state says "created". */
@@ -124,7 +126,9 @@ static void monitor(const struct store *store, struct container *container)
         int code = 255;
         pid_t pid = container_pid(container);
         uint64_t started = clock_monotonic_ms();
+        pid_t prober = health_spawn(container);
         int status = wait_for_run(container, &code, &err);
+        health_stop(prober);
         if (clock_monotonic_ms() - started >= STEADY_MS) {
             backoff_ms = BACKOFF_FIRST_MS;
         }

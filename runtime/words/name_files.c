@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -90,7 +91,7 @@ static int write_resolv_conf(const struct container *container, bool shares_netw
     CLEANUP(buf) struct buf host = BUF_INIT;
     CLEANUP(buf) struct buf out = BUF_INIT;
     int ignored = in_root_read_file(root, "/etc/resolv.conf", HOST_FILE_SIZE_MAX, &host);
-    if (!shares_network &&
+    if (!shares_network && buf_size(&host) > 0 &&
         memmem(buf_bytes(&host).data, buf_size(&host), "127.0.0.53", 10) != NULL) {
         /* systemd-resolved keeps the servers it asks itself here. */
         CLEANUP(buf) struct buf real = BUF_INIT;
@@ -126,13 +127,22 @@ struct hosts {
     const char *network;
 };
 
-static void append_names(struct buf *out, const struct container *container, const char *address)
+static void append_aliases(struct buf *out, const json_t *aliases)
 {
-    buf_append_format(out, "%s\t%s", address, container_name(container));
-    const json_t *aliases = json_object_get(container_host(container), "NetworkAliases");
     for (size_t i = 0; i < json_array_size(aliases); i++) {
         buf_append_format(out, " %s", json_string_value(json_array_get(aliases, i)));
     }
+}
+
+/* The names that a container has in one of its networks. */
+static void append_names(struct buf *out, const struct container *container, const char *network,
+                         const char *address)
+{
+    const json_t *host = container_host(container);
+    const json_t *settings = json_object_get(json_object_get(host, "Networks"), network);
+    buf_append_format(out, "%s\t%s", address, container_name(container));
+    append_aliases(out, json_object_get(host, "NetworkAliases"));
+    append_aliases(out, json_object_get(settings, "Aliases"));
     buf_append_format(out, " %.12s\n", container->id);
 }
 
@@ -143,7 +153,8 @@ static int append_peer(struct container *container, void *context)
     const json_t *network = json_object_get(networks, hosts->network);
     if (network != NULL && strcmp(container->id, hosts->self->id) != 0 &&
         container_refresh(container) == CONTAINER_RUNNING) {
-        append_names(hosts->out, container, json_get_text(network, "IPAddress", ""));
+        append_names(hosts->out, container, hosts->network,
+                     json_get_text(network, "IPAddress", ""));
     }
     return 0;
 }
@@ -166,7 +177,7 @@ static int write_hosts(const struct store *store, const struct container *contai
     {
         buf_append_format(&out, "%s\t%s\n", json_get_text(network, "IPAddress", ""), hostname);
         if (strcmp(name, "bridge") != 0) {
-            append_names(&out, container, json_get_text(network, "IPAddress", ""));
+            append_names(&out, container, name, json_get_text(network, "IPAddress", ""));
             struct hosts hosts = {.out = &out, .self = container, .network = name};
             int status = container_list(store, append_peer, &hosts, err);
             if (status != 0) {
@@ -210,9 +221,28 @@ static int update_peer(struct container *container, void *context)
     return 0;
 }
 
-void name_files_update_peers(const struct store *store, const char *network)
+/* One writer at a time, each after what it tells about is in state.json: then the last one knows
+ * all. */
+static int lock_names(const struct store *store)
 {
-    struct peers peers = {.store = store, .network = network};
-    int ignored = container_list(store, update_peer, &peers, NULL);
-    (void)ignored;
+    int fd = openat(store->root_fd, "names.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    while (fd >= 0 && flock(fd, LOCK_EX) != 0 && errno == EINTR) {
+    }
+    return fd;
+}
+
+void name_files_update(const struct store *store, const json_t *networks)
+{
+    CLEANUP(close_fd) int lock = -1;
+    const char *name = NULL;
+    json_t *network = NULL;
+    json_object_foreach((json_t *)(uintptr_t)networks, name, network)
+    {
+        if (strcmp(name, "bridge") != 0) {
+            lock = lock >= 0 ? lock : lock_names(store);
+            struct peers peers = {.store = store, .network = name};
+            int ignored = container_list(store, update_peer, &peers, NULL);
+            (void)ignored; /* a peer that is going away */
+        }
+    }
 }

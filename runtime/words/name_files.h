@@ -16,8 +16,8 @@ void resolv_conf_write(struct bytes host_text, const json_t *host_config, bool s
 /* Write the three files. Addresses come from state.json (Networks). */
 MUST_USE int name_files_write(const struct store *store, const struct container *container,
                               const char *hostname, struct err *err);
-/* Members of user-defined networks know each other by name: write their hosts again after one came
- * or went. */
-void name_files_update_peers(const struct store *store, const char *network);
+/* Members of user-defined networks know each other by name: write the hosts of all members of these
+ * networks (the object of state.json) again after one came or went. */
+void name_files_update(const struct store *store, const json_t *networks);
 
 #endif

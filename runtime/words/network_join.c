@@ -10,7 +10,6 @@
 #include "runtime/network/ipam.h"
 #include "runtime/network/network.h"
 #include "runtime/words/lifecycle.h"
-#include "runtime/words/name_files.h"
 #include "runtime/words/port_text.h"
 
 /* The store that a container's directory lies in: <root>/containers/<id>. */
@@ -56,19 +55,23 @@ static void record(struct container *container, const struct network *network,
     (void)snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", attachment->mac[0],
                    attachment->mac[1], attachment->mac[2], attachment->mac[3], attachment->mac[4],
                    attachment->mac[5]);
-    json_object_set_new(container->state, "Networks",
-                        json_pack("{s{ss ss si ss ss}}", network->name, "IPAddress", address,
-                                  "Gateway", gateway, "IPPrefixLen",
-                                  (int)network->subnet.prefix_size, "MacAddress", mac, "NetworkID",
-                                  network->id));
-    json_object_set_new(container->state, "Ports",
-                        port_bindings_write(attachment->ports, attachment->port_count));
+    json_t *networks = json_object_get(container->state, "Networks");
+    if (networks == NULL) {
+        networks = json_object();
+        json_object_set_new(container->state, "Networks", networks);
+    }
+    json_object_set_new(networks, network->name,
+                        json_pack("{ss ss si ss ss}", "IPAddress", address, "Gateway", gateway,
+                                  "IPPrefixLen", (int)network->subnet.prefix_size, "MacAddress",
+                                  mac, "NetworkID", network->id));
+    if (attachment->sets_default_route) {
+        json_object_set_new(container->state, "Ports",
+                            port_bindings_write(attachment->ports, attachment->port_count));
+    }
 }
 
-static void fill_aliases(const struct container *container, struct network_attachment *attachment)
+static void add_aliases(const json_t *aliases, struct network_attachment *attachment)
 {
-    const json_t *aliases = json_object_get(container_host(container), "NetworkAliases");
-    attachment->aliases[attachment->alias_count++] = container_name(container);
     for (size_t i = 0; i < json_array_size(aliases); i++) {
         if (attachment->alias_count < NETWORK_ALIASES_MAX) {
             attachment->aliases[attachment->alias_count++] =
@@ -77,18 +80,33 @@ static void fill_aliases(const struct container *container, struct network_attac
     }
 }
 
-static int attach(const struct store *store, struct container *container,
-                  const struct network *network, int netns_fd, struct err *err)
+/* One of a container's networks: its name, the settings that HostConfig.Networks has for it (may be
+ * NULL), and its number. Ports are published, and the way out is, through the first. */
+struct join {
+    const struct store *store;
+    struct container *container;
+    const char *name;
+    const json_t *settings;
+    unsigned number;
+    int netns_fd;
+};
+
+static int attach(const struct join *join, const struct network *network, struct err *err)
 {
-    CLEANUP(json) json_t *bindings = all_bindings(container);
+    struct container *container = join->container;
+    CLEANUP(json) json_t *bindings = join->number == 0 ? all_bindings(container) : json_object();
     CLEANUP(free) struct network_port *ports = NULL;
+    char interface[IFNAMSIZ];
+    (void)snprintf(interface, sizeof(interface), "eth%u", join->number % 1000);
     struct network_attachment attachment = {
         .owner = container->id,
-        .netns_fd = netns_fd,
-        .interface = "eth0",
-        .sets_default_route = true,
+        .netns_fd = join->netns_fd,
+        .interface = interface,
+        .sets_default_route = join->number == 0,
     };
-    const char *wanted = json_get_text(container_host(container), "IPAddress", "");
+    const json_t *host = container_host(container);
+    const char *wanted =
+        json_get_text(join->settings != NULL ? join->settings : host, "IPAddress", "");
     int status = 0;
     if (wanted[0] != '\0') {
         status = ipam_parse_address(wanted, &attachment.wanted_address, err);
@@ -98,17 +116,50 @@ static int attach(const struct store *store, struct container *container,
         return status;
     }
     attachment.ports = ports;
-    fill_aliases(container, &attachment);
-    status = network_attach(store->root, network, &attachment, err);
+    attachment.aliases[attachment.alias_count++] = container_name(container);
+    add_aliases(json_object_get(host, "NetworkAliases"), &attachment);
+    add_aliases(json_object_get(join->settings, "Aliases"), &attachment);
+    status = network_attach(join->store->root, network, &attachment, err);
     if (status == ERR_EXISTS || status == ERR_NO_SPACE || status == -EADDRINUSE) {
         /* Perhaps of a container that has ended without anybody noticing. */
         struct err ignored;
-        if (lifecycle_reconcile(store, &ignored) == 0) {
-            status = network_attach(store->root, network, &attachment, err);
+        if (lifecycle_reconcile(join->store, &ignored) == 0) {
+            status = network_attach(join->store->root, network, &attachment, err);
         }
     }
     if (status == 0) {
         record(container, network, &attachment);
+    }
+    return status;
+}
+
+static int join_one(const struct join *join, struct err *err)
+{
+    struct network network = {.mtu = 0};
+    int status = network_find(join->store->root, join->name, &network, err);
+    if (status == 0) {
+        status = attach(join, &network, err);
+        network_deinit(&network);
+    }
+    return status;
+}
+
+/* HostConfig.Networks has the networks and their settings; without it NetworkMode is the one. */
+static int join_all(const struct store *store, struct container *container, int netns_fd,
+                    const char *mode, struct err *err)
+{
+    json_t *networks = json_object_get(container_host(container), "Networks");
+    struct join join = {.store = store, .container = container, .name = mode, .netns_fd = netns_fd};
+    if (json_object_size(networks) == 0) {
+        return join_one(&join, err);
+    }
+    json_t *settings = NULL;
+    int status = 0;
+    json_object_foreach(networks, join.name, settings)
+    {
+        join.settings = settings;
+        status = status == 0 ? join_one(&join, err) : status;
+        join.number++;
     }
     return status;
 }
@@ -128,16 +179,7 @@ int network_join(const struct store *store, struct container *container, pid_t p
     if (strcmp(mode, "none") == 0) {
         return network_set_loopback_up(netns_fd, err);
     }
-    struct network network = {.mtu = 0};
-    int status = network_find(store->root, mode, &network, err);
-    if (status == 0) {
-        status = attach(store, container, &network, netns_fd, err);
-        network_deinit(&network);
-    }
-    if (status == 0 && strcmp(mode, "bridge") != 0) {
-        name_files_update_peers(store, mode);
-    }
-    return status;
+    return join_all(store, container, netns_fd, mode, err);
 }
 
 void network_leave(struct container *container)

@@ -7,6 +7,7 @@
 #include "runtime/words/container.h"
 #include "runtime/words/container_words.h"
 #include "runtime/words/format.h"
+#include "runtime/words/health.h"
 #include "runtime/words/lifecycle.h"
 #include "runtime/words/options.h"
 #include "runtime/words/words.h"
@@ -69,6 +70,10 @@ static json_t *describe_container(struct container *container)
 {
     CLEANUP(free) char *name = mem_printf("/%s", container_name(container));
     json_t *state = describe_state(container);
+    json_t *health = health_describe(container);
+    if (health != NULL) {
+        json_object_set_new(state, "Health", health);
+    }
     json_t *config = copy_of(container->document, "Config");
     if (json_is_object(config)) {
         json_object_set(config, "Image", json_object_get(container->document, "ImageName"));

@@ -8,6 +8,7 @@
 #include "runtime/image/json.h"
 #include "runtime/words/container_words.h"
 #include "runtime/words/format.h"
+#include "runtime/words/health.h"
 #include "runtime/words/lifecycle.h"
 #include "runtime/words/options.h"
 #include "runtime/words/table.h"
@@ -31,13 +32,18 @@ static void describe_status(const struct container *container, enum container_st
                             char *out, size_t room)
 {
     char age[40];
+    char health[HEALTH_TEXT_SIZE];
     time_t now = time(NULL);
     const json_t *state = container->state;
     switch (status) {
     case CONTAINER_RUNNING:
     case CONTAINER_PAUSED:
         format_age(now - parse_time(json_get_text(state, "StartedAt", "")), age);
-        (void)snprintf(out, room, "Up %s%s", age, status == CONTAINER_PAUSED ? " (Paused)" : "");
+        health_read(container, health);
+        (void)snprintf(out, room, "Up %s%s%s%s%s", age,
+                       status == CONTAINER_PAUSED ? " (Paused)" : "", health[0] == '\0' ? "" : " (",
+                       strcmp(health, "starting") == 0 ? "health: starting" : health,
+                       health[0] == '\0' ? "" : ")");
         return;
     case CONTAINER_EXITED:
         format_age(now - parse_time(json_get_text(state, "FinishedAt", "")), age);

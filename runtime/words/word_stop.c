@@ -52,6 +52,7 @@ static int for_operands(const struct text_list *operands, struct each *each, eac
             printf("%s\n", each->name);
         }
     }
+    each->store = NULL; /* it closes here */
     return code;
 }
 

@@ -15,3 +15,13 @@ if(TARGET kv_client)
 endif()
 coracle_system_test(fault_partition ${CMAKE_CURRENT_LIST_DIR}/test_partition.py)
 coracle_system_test(fault_disk_full ${CMAKE_CURRENT_LIST_DIR}/test_disk_full.py)
+
+# A store that is whole and says something else: only comparing members finds it.
+if(TARGET kv_backend)
+    add_executable(store_edit store_edit.c)
+    target_link_libraries(store_edit PRIVATE kv_backend warnings)
+    set_target_properties(store_edit PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+endif()
+coracle_system_test(fault_corruption ${CMAKE_CURRENT_LIST_DIR}/test_corruption.py)
+coracle_system_test(fault_attacks ${CMAKE_CURRENT_LIST_DIR}/test_attacks.py)
+coracle_system_test(fault_rolling ${CMAKE_CURRENT_LIST_DIR}/test_rolling.py)

@@ -1,3 +1,4 @@
 coracle_fuzz_target(fuzz_kube_body SOURCES fuzz_kube_body.c LINK orch_objects)
 coracle_fuzz_target(fuzz_kube_patch SOURCES fuzz_kube_patch.c LINK orch_objects)
 coracle_fuzz_target(fuzz_kube_route SOURCES fuzz_kube_route.c LINK orch_apiserver)
+coracle_fuzz_target(fuzz_dns_message SOURCES fuzz_dns_message.c LINK orch_dns)

@@ -72,6 +72,9 @@ static void draw_dials(struct sim *sim, struct prng *prng)
         .fault_every_ms = (uint32_t)prng_between(prng, 200, 5000),
         .disk_max_ms = draw_slowness(prng, 5, 200, 1500),
         .compact_entries = (uint32_t)prng_between(prng, 10, 200),
+        .is_strict = prng_chance(prng, 1, 2),
+        .has_jumps = prng_chance(prng, 1, 3),
+        .has_full_disks = prng_chance(prng, 1, 3),
     };
 }
 

@@ -45,6 +45,9 @@ struct sim_result {
     uint64_t events;     /* delivered to watches */
     uint64_t faults;
     uint64_t changes; /* of the members, applied */
+    uint64_t torn;    /* appends that a power cut interrupted */
+    uint64_t full;    /* writes that a full disk refused */
+    uint64_t jumps;   /* of clocks */
 };
 
 /* Probabilities are in 1/1000; each run draws its own. */
@@ -56,6 +59,9 @@ struct sim_dials {
     uint32_t disk_max_ms;
     uint32_t compact_entries;
     uint32_t change_every_ms; /* of the members; 0: never */
+    bool is_strict;           /* changes that endanger the majority are refused */
+    bool has_jumps;           /* of clocks */
+    bool has_full_disks;
 };
 
 enum sim_event_type {
@@ -71,6 +77,7 @@ enum sim_event_type {
     SIM_FAULT,
     SIM_RESTART,
     SIM_RESUME,
+    SIM_SPACE, /* a full disk has space again */
     SIM_HEAL,
     SIM_CLIENT,
     SIM_WATCH,
@@ -107,6 +114,9 @@ struct sim_member {
     bool is_paused;
     bool is_leaving; /* its node said that it was removed */
     bool is_removed; /* switched off for good */
+    bool is_log_low;
+    bool is_store_full;
+    uint64_t clock_us; /* its monotonic clock is so much ahead of the simulation's */
     uint64_t disk_seed;
     struct disk *disk;
     struct backend *backend;
@@ -139,6 +149,8 @@ struct sim {
     uint32_t founder_count;
     uint32_t member_count; /* that were ever started */
     uint64_t admin_requests;
+    uint64_t space_ends_us[SIM_MEMBERS_MAX]; /* 0: the disk is not full */
+    uint64_t jumped_us;                      /* of all clocks together, so far */
     struct sim_member members[SIM_MEMBERS_MAX];
     bool cut[SIM_MEMBERS_MAX][SIM_MEMBERS_MAX]; /* from -> to */
     struct sim_truth *truth;
@@ -164,6 +176,22 @@ void sim_member_crash(struct sim_member *member);
 void sim_member_retire(struct sim_member *member);
 void sim_member_handle(struct sim_member *member, struct sim_event *event);
 void sim_member_run(struct sim_member *member);
+uint64_t sim_member_now(const struct sim_member *member); /* ms of its own clock */
+
+/* sim_disk.c: what the node asks of its disks, and the disks' completions */
+void sim_disk_persist(void *context, const struct node_persist *batch);
+void sim_disk_compact_log(void *context, const struct raft_snapshot_meta *meta);
+void sim_disk_store(void *context, struct backend_batch *batch);
+void sim_disk_on_persist(struct sim_member *member);
+bool sim_disk_on_store(struct sim_member *member); /* false: no space, it waits */
+void sim_disk_retry_store(struct sim_member *member);
+void sim_disk_schedule_sync(struct sim_member *member);
+void sim_disk_on_sync(struct sim_member *member);
+void sim_disk_forget(struct sim_member *member); /* the process is gone */
+/* The power fails in the middle of the append that is due: some of its sectors are written. */
+void sim_disk_tear(struct sim_member *member);
+void sim_disk_fill(struct sim_member *member, uint64_t for_us);
+void sim_disk_free_space(struct sim_member *member);
 
 /* sim_net.c */
 void sim_net_send(struct sim_member *from, const struct raft_message *message);
@@ -188,8 +216,10 @@ void sim_truth_applied(struct sim_truth *truth, uint32_t member, const struct ra
 void sim_truth_record(struct sim_truth *truth, struct sim_member *member);
 void sim_truth_role(struct sim_truth *truth, uint32_t member, enum raft_role role, raft_term term);
 int64_t sim_truth_revision(const struct sim_truth *truth);
-/* A client asked at this time to keep the lease alive, and a member said that it lives. */
-void sim_truth_renewed(struct sim_truth *truth, int64_t lease, uint64_t asked_us);
+/* A client asked at this time, when clocks had jumped so far, to keep the lease alive, and a member
+ * said that it lives. */
+void sim_truth_renewed(struct sim_truth *truth, int64_t lease, uint64_t asked_us,
+                       uint64_t asked_jumped_us);
 /* The value and mod revision of a key at a revision; NULL: it did not exist then. */
 const struct blob *sim_truth_value(const struct sim_truth *truth, struct bytes key,
                                    int64_t revision, int64_t *ret_mod);

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "kvstore/cluster/cluster.h"
 #include "proto/arena_allocator.h"
+#include "proto/membership.pb-c.h"
 #include "proto/rpc.pb-c.h"
 #include "raft/members.h"
 #include "tests/sim/sim_check.h"
@@ -156,8 +157,38 @@ static void submit(struct sim *sim, enum node_method method, uint64_t about, str
                                          .method = method,
                                          .body = body,
                                          .fresh_id = sim_member_id(sim->member_count)};
-    node_submit(member->node, sim->now_us / 1000, &request);
+    node_submit(member->node, sim_member_now(member), &request);
     sim_member_run(member);
+}
+
+/* A member that the cluster knows without a name says who it is, as a server does when it starts.
+ */
+static void publish(struct sim *sim, uint32_t index)
+{
+    struct sim_member *member = &sim->members[index];
+    if (member->epoch == 0 || member->is_paused) {
+        return;
+    }
+    const struct cluster_member *self =
+        cluster_find(kv_cluster(node_kv(member->node)), sim_member_id(index));
+    if (self == NULL || self->name[0] != 0) {
+        return;
+    }
+    struct arena arena = ARENA_INIT;
+    Membershippb__Attributes attributes = MEMBERSHIPPB__ATTRIBUTES__INIT;
+    Membershippb__ClusterMemberAttrSetRequest set =
+        MEMBERSHIPPB__CLUSTER_MEMBER_ATTR_SET_REQUEST__INIT;
+    attributes.name = arena_printf(&arena, "m%u", index);
+    set.member_id = sim_member_id(index);
+    set.member_attributes = &attributes;
+    const struct node_request request = {
+        .token = admin_token | (uint64_t)NODE_MEMBER_ATTR_SET << 32 | sim->admin_requests++,
+        .method = NODE_MEMBER_ATTR_SET,
+        .body = proto_encode(&set.base, &arena),
+        .is_internal = true};
+    node_submit(member->node, sim_member_now(member), &request);
+    sim_member_run(member);
+    arena_deinit(&arena);
 }
 
 static void change(struct sim *sim)
@@ -187,6 +218,9 @@ void sim_admin_step(struct sim *sim)
     uint32_t every = sim->dials.change_every_ms;
     welcome(sim);
     switch_off(sim);
+    for (uint32_t i = 0; i < sim->member_count; i++) {
+        publish(sim, i);
+    }
     if (!sim->is_calm && every != 0 && sim_newest(sim) != NULL &&
         prng_chance(&sim->prng_admin, STEP_MS, every)) {
         change(sim);

@@ -202,6 +202,7 @@ static void start_operation(struct sim_clients *clients, struct sim_client *clie
         }
     }
     operation->invoked_us = sim->now_us;
+    operation->invoked_jumped_us = sim->jumped_us;
     client->open = operation;
     client->member = index;
     struct arena arena = ARENA_INIT;
@@ -209,7 +210,7 @@ static void start_operation(struct sim_clients *clients, struct sim_client *clie
                                          .method = method_of(kind),
                                          .body = encode(operation, &arena),
                                          .fresh_id = prng_next(prng) >> 2 | 1};
-    node_submit(member->node, sim->now_us / 1000, &request);
+    node_submit(member->node, sim_member_now(member), &request);
     arena_deinit(&arena);
     sim_member_run(member);
 }
@@ -301,7 +302,7 @@ static bool is_definite(enum etcd_error status)
 {
     return status == ETCD_LEADER_CHANGED || status == ETCD_TOO_MANY_REQUESTS ||
            status == ETCD_LEASE_NOT_FOUND || status == ETCD_LEASE_EXISTS ||
-           status == ETCD_COMPACTED || status == ETCD_FUTURE_REVISION;
+           status == ETCD_COMPACTED || status == ETCD_NO_SPACE || status == ETCD_FUTURE_REVISION;
 }
 
 void sim_clients_reply(struct sim_clients *clients, uint64_t token, const struct node_reply *reply)
@@ -320,7 +321,8 @@ void sim_clients_reply(struct sim_clients *clients, uint64_t token, const struct
         arena_deinit(&arena);
         operation->outcome = SIM_DONE;
         if (operation->kind == SIM_OP_KEEP_ALIVE && operation->succeeded) {
-            sim_truth_renewed(sim->truth, operation->lease, operation->invoked_us);
+            sim_truth_renewed(sim->truth, operation->lease, operation->invoked_us,
+                              operation->invoked_jumped_us);
         }
         clients->acknowledged += 1;
         clients->calm_acknowledged += sim->is_calm;

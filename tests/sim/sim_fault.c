@@ -1,6 +1,6 @@
 #include "tests/sim/sim.h"
 
-enum { DOWN_MAX_MS = 8000, PAUSE_MAX_MS = 6000 };
+enum { DOWN_MAX_MS = 8000, PAUSE_MAX_MS = 6000, JUMP_MAX_MS = 5000, FULL_MAX_MS = 8000 };
 
 static void cut_off(struct sim *sim, uint32_t one, bool out, bool in)
 {
@@ -64,11 +64,40 @@ static uint32_t choose_victim(struct sim *sim, struct prng *prng)
     return one;
 }
 
+/* Forward only: the clock that a node gets is monotonic. */
+static void jump(struct sim *sim, struct prng *prng, uint32_t index)
+{
+    uint64_t by_us = prng_between(prng, 1, JUMP_MAX_MS) * 1000;
+    sim->members[index].clock_us += by_us;
+    sim->jumped_us += by_us;
+    sim->result->jumps += 1;
+    if (sim->members[index].epoch != 0 && !sim->members[index].is_paused) {
+        sim_member_run(&sim->members[index]);
+    }
+}
+
+/* The faults that only some runs have. True: that was it. */
+static bool inject_special(struct sim *sim, struct prng *prng, uint32_t one)
+{
+    if (sim->dials.has_jumps && prng_chance(prng, 1, 6)) {
+        jump(sim, prng, one);
+        return true;
+    }
+    if (sim->dials.has_full_disks && prng_chance(prng, 1, 6)) {
+        sim_disk_fill(&sim->members[one], prng_between(prng, 1, FULL_MAX_MS) * 1000);
+        return true;
+    }
+    return false;
+}
+
 void sim_fault_inject(struct sim *sim)
 {
     struct prng *prng = &sim->prng_fault;
     uint32_t one = choose_victim(sim, prng);
     sim->result->faults += 1;
+    if (inject_special(sim, prng, one)) {
+        return;
+    }
     switch (prng_below(prng, 10)) {
     case 0:
     case 1:
@@ -112,6 +141,7 @@ void sim_fault_heal(struct sim *sim)
     mend(sim);
     for (uint32_t i = 0; i < sim->member_count; i++) {
         struct sim_member *member = &sim->members[i];
+        sim_disk_free_space(member);
         if (member->is_paused) {
             (void)sim_schedule(sim, 1, SIM_RESUME, i);
         }

@@ -28,6 +28,7 @@ struct sim_operation {
     int64_t compared;
     int64_t lease;
     uint64_t invoked_us;
+    uint64_t invoked_jumped_us; /* of all clocks, by then */
     uint64_t returned_us;
     int64_t revision; /* of the answer's header */
     int64_t mod;

@@ -65,6 +65,32 @@ static bool parse(int argc, char **argv, struct arguments *arguments)
     return true;
 }
 
+static void add(struct sim_result *sum, const struct sim_result *result)
+{
+    sum->virtual_ms += result->virtual_ms;
+    sum->operations += result->operations;
+    sum->events += result->events;
+    sum->faults += result->faults;
+    sum->changes += result->changes;
+    sum->torn += result->torn;
+    sum->full += result->full;
+    sum->jumps += result->jumps;
+}
+
+static void print_sum(const struct sim_result *sum, uint64_t seeds, double cpu_s)
+{
+    printf("%llu seeds: %llu virtual seconds in %.1f CPU seconds (%.0f a second), %llu operations, "
+           "%llu watch events\n",
+           (unsigned long long)seeds, (unsigned long long)(sum->virtual_ms / 1000), cpu_s,
+           (double)sum->virtual_ms / 1000 / (cpu_s > 0 ? cpu_s : 1),
+           (unsigned long long)sum->operations, (unsigned long long)sum->events);
+    printf("%llu faults: %llu torn appends, %llu writes to full disks, %llu jumps of clocks among "
+           "them; %llu member changes\n",
+           (unsigned long long)sum->faults, (unsigned long long)sum->torn,
+           (unsigned long long)sum->full, (unsigned long long)sum->jumps,
+           (unsigned long long)sum->changes);
+}
+
 int main(int argc, char **argv)
 {
     struct arguments arguments = {.seed = 1, .count = 1, .seconds = 60};
@@ -73,11 +99,7 @@ int main(int argc, char **argv)
                 argv[0]);
         return 1;
     }
-    uint64_t virtual_ms = 0;
-    uint64_t operations = 0;
-    uint64_t events = 0;
-    uint64_t faults = 0;
-    uint64_t changes = 0;
+    struct sim_result sum = {0};
     clock_t began = clock();
     for (uint64_t i = 0; i < arguments.count; i++) {
         uint64_t seed = arguments.seed + i;
@@ -102,18 +124,8 @@ int main(int argc, char **argv)
         if (code != SIM_OK) {
             return code;
         }
-        virtual_ms += result.virtual_ms;
-        operations += result.operations;
-        events += result.events;
-        faults += result.faults;
-        changes += result.changes;
+        add(&sum, &result);
     }
-    double cpu_s = (double)(clock() - began) / CLOCKS_PER_SEC;
-    printf(
-        "%llu seeds: %llu virtual seconds in %.1f CPU seconds, %llu operations, %llu watch events, "
-        "%llu faults, %llu member changes\n",
-        (unsigned long long)arguments.count, (unsigned long long)(virtual_ms / 1000), cpu_s,
-        (unsigned long long)operations, (unsigned long long)events, (unsigned long long)faults,
-        (unsigned long long)changes);
+    print_sum(&sum, arguments.count, (double)(clock() - began) / CLOCKS_PER_SEC);
     return 0;
 }

@@ -8,11 +8,16 @@
 #include "raft/wal/disk_memory.h"
 #include "tests/sim/sim.h"
 
-enum { PAUSED_RETRY_US = 20000, SYNC_MAX_MS = 1500, ADVANCE_ROUNDS = 4 };
+enum {
+    PAUSED_RETRY_US = 20000,
+    ADVANCE_ROUNDS = 4,
+    NO_SPACE_RESTART_US = 1000000, /* the service manager's patience */
+    CLOCK_START_MAX_MS = 1000000   /* a monotonic clock counts from anywhere */
+};
 
-static uint64_t now_ms(const struct sim_member *member)
+uint64_t sim_member_now(const struct sim_member *member)
 {
-    return member->sim->now_us / 1000;
+    return (member->sim->now_us + member->clock_us) / 1000;
 }
 
 /* --- what the node asks for ----------------------------------------------------------------- */
@@ -25,42 +30,6 @@ static void io_send(void *context, const struct raft_message *message)
 static void io_send_frame(void *context, raft_id to, struct bytes frame)
 {
     sim_net_send_frame(context, to, frame);
-}
-
-static void queue(struct sim_member *member, struct list *list, struct sim_batch batch,
-                  enum sim_event_type type)
-{
-    struct sim *sim = member->sim;
-    struct sim_batch *queued = mem_dup(&batch, sizeof batch);
-    list_push_back(list, &queued->link);
-    uint64_t most = sim->is_calm ? 2 : sim->dials.disk_max_ms;
-    struct sim_event *event =
-        sim_schedule(sim, prng_between(&sim->prng_disk, 50, most * 1000 + 50), type, member->index);
-    event->epoch = member->epoch;
-}
-
-static void io_persist(void *context, const struct node_persist *batch)
-{
-    struct sim_member *member = context;
-    member->last_sequence = batch->sequence;
-    struct wal_batch *wal = wal_batch_new(batch->sequence, batch->hard_state, batch->snapshot,
-                                          batch->entries, batch->entry_count);
-    queue(member, &member->persists, (struct sim_batch){.wal = wal, .sequence = batch->sequence},
-          SIM_PERSIST);
-}
-
-static void io_compact_log(void *context, const struct raft_snapshot_meta *meta)
-{
-    struct sim_member *member = context;
-    struct wal_batch *wal = wal_batch_new(member->last_sequence, NULL, meta, NULL, 0);
-    queue(member, &member->persists, (struct sim_batch){.wal = wal}, SIM_PERSIST);
-}
-
-static void io_store(void *context, struct backend_batch *batch)
-{
-    struct sim_member *member = context;
-    queue(member, &member->stores,
-          (struct sim_batch){.store = batch, .sequence = backend_batch_sequence(batch)}, SIM_STORE);
 }
 
 static void io_install(void *context, const struct raft_snapshot_meta *meta)
@@ -135,17 +104,6 @@ void sim_member_init(struct sim *sim, uint32_t index)
     raft_decoder_init(&member->decoder);
 }
 
-static void drop_batches(struct list *batches)
-{
-    list_foreach_safe (link, batches) {
-        struct sim_batch *batch = container_of(link, struct sim_batch, link);
-        list_remove(link);
-        wal_batch_free(batch->wal);
-        backend_batch_free(batch->store);
-        mem_free(batch);
-    }
-}
-
 static void stop(struct sim_member *member)
 {
     member->epoch = 0;
@@ -156,8 +114,7 @@ static void stop(struct sim_member *member)
     member->node = NULL;
     wal_close(member->wal);
     member->wal = NULL;
-    drop_batches(&member->persists);
-    drop_batches(&member->stores);
+    sim_disk_forget(member);
     backend_restore_cancel(member->backend);
     member->is_staged = false;
     member->is_paused = false;
@@ -179,6 +136,9 @@ void sim_member_crash(struct sim_member *member)
     struct prng *prng = &member->sim->prng_disk;
     static const enum disk_memory_crash ways[] = {DISK_CRASH_LOSE_ALL, DISK_CRASH_KEEP_ALL,
                                                   DISK_CRASH_KEEP_SOME};
+    if (prng_chance(&member->sim->prng_fault, 1, 2)) {
+        sim_disk_tear(member); /* it was just writing */
+    }
     stop(member);
     disk_memory_crash(member->disk, ways[prng_below(prng, 3)], prng_next(prng));
     backend_memory_crash(member->backend, prng_below(prng, 20));
@@ -242,9 +202,9 @@ static int open_node(struct sim_member *member, const struct wal_recovered *reco
         .io = {.context = member,
                .send = io_send,
                .send_frame = io_send_frame,
-               .persist = io_persist,
-               .store = io_store,
-               .compact_log = io_compact_log,
+               .persist = sim_disk_persist,
+               .store = sim_disk_store,
+               .compact_log = sim_disk_compact_log,
                .install_snapshot = io_install,
                .applied = io_applied,
                .reply = io_reply,
@@ -255,20 +215,17 @@ static int open_node(struct sim_member *member, const struct wal_recovered *reco
         .request_id_base = (uint64_t)(member->index + 1) << 48 | (uint64_t)member->epochs << 24,
         .catchup_entries = sim->dials.compact_entries / 2,
         .compact_entries = sim->dials.compact_entries,
+        .compact_bytes = 256 << 10,
+        .recent_bytes = 32 << 10,
+        .apply_items = 1, /* nearly everything takes several slices */
         .store_interval_ms = 20,
         .store_bytes_max = 4096,
         .max_learners = 2,
+        .strict_reconfig_check = sim->dials.is_strict,
         .version = "sim",
     };
-    return code != 0 ? code : node_new(&options, &restored, now_ms(member), &member->node, err);
-}
-
-static void schedule_sync(struct sim_member *member)
-{
-    struct sim *sim = member->sim;
-    struct sim_event *event = sim_schedule(
-        sim, prng_between(&sim->prng_disk, 1, SYNC_MAX_MS) * 1000, SIM_SYNC, member->index);
-    event->epoch = member->epoch;
+    return code != 0 ? code
+                     : node_new(&options, &restored, sim_member_now(member), &member->node, err);
 }
 
 void sim_member_start(struct sim_member *member)
@@ -278,6 +235,7 @@ void sim_member_start(struct sim_member *member)
     struct wal_recovered recovered = {0};
     struct err err = {0};
     member->epoch = ++member->epochs;
+    member->clock_us = prng_below(&sim->prng_fault, CLOCK_START_MAX_MS) * 1000;
     int code = start_read_installed(member->backend, &installed, &err);
     const struct wal_options options = {
         .disk = member->disk,
@@ -295,20 +253,28 @@ void sim_member_start(struct sim_member *member)
     if (is_first && member->index < sim->founder_count) {
         code = seed(member, &recovered, &installed, &err);
     }
+    code = code != 0 ? code
+                     : start_check_identity(member->backend, SIM_CLUSTER_ID,
+                                            sim_member_id(member->index), &err);
     code = code != 0 ? code : open_node(member, &recovered, &installed, &err);
     wal_recovered_deinit(&recovered);
     if (code != 0) {
-        sim_fail(sim, SIM_CORRECTNESS, "member %u cannot start: %s", member->index, err.text);
+        bool is_full = code == ERR_NO_SPACE && sim->space_ends_us[member->index] != 0;
+        if (is_full) { /* it says so and ends: exit code 75 */
+            (void)sim_schedule(sim, NO_SPACE_RESTART_US, SIM_RESTART, member->index);
+        } else {
+            sim_fail(sim, SIM_CORRECTNESS, "member %u cannot start: %s", member->index, err.text);
+        }
         wal_close(member->wal);
         member->wal = NULL;
         member->epoch = 0;
         return;
     }
     sim_truth_record(sim->truth, member);
-    schedule_sync(member);
+    sim_disk_schedule_sync(member);
     for (uint32_t i = 0; i < sim->member_count; i++) {
         if (i != member->index && sim->members[i].epoch != 0) {
-            node_on_peer(member->node, now_ms(member), sim_member_id(i), true);
+            node_on_peer(member->node, sim_member_now(member), sim_member_id(i), true);
         }
     }
     sim_net_tell(sim, member->index);
@@ -317,59 +283,16 @@ void sim_member_start(struct sim_member *member)
 
 /* --- events ---------------------------------------------------------------------------------- */
 
-static struct sim_batch *pop(struct list *batches)
-{
-    struct list *link = list_pop_front(batches);
-    return link == NULL ? NULL : container_of(link, struct sim_batch, link);
-}
-
-static void persist(struct sim_member *member)
-{
-    struct sim_batch *batch = pop(&member->persists);
-    struct err err = {0};
-    CHECK(batch != NULL);
-    if (wal_append(member->wal, &batch->wal, 1, &err) != 0) {
-        sim_fail(member->sim, SIM_CORRECTNESS, "the log refuses: %s", err.text);
-    } else if (batch->sequence != 0) {
-        node_on_persisted(member->node, now_ms(member), batch->sequence);
-    } else if (wal_release(member->wal, UINT64_MAX, &err) != 0) {
-        sim_fail(member->sim, SIM_CORRECTNESS, "the log does not release: %s", err.text);
-    }
-    wal_batch_free(batch->wal);
-    mem_free(batch);
-}
-
-static void store_one(struct sim_member *member)
-{
-    struct sim_batch *batch = pop(&member->stores);
-    struct err err = {0};
-    if (batch == NULL) {
-        return; /* an installed snapshot hurried it */
-    }
-    if (backend_commit(member->backend, &batch->store, 1, &err) != 0) {
-        sim_fail(member->sim, SIM_CORRECTNESS, "the store refuses: %s", err.text);
-    } else {
-        node_on_stored(member->node, now_ms(member), batch->sequence);
-    }
-    backend_batch_free(batch->store);
-    mem_free(batch);
-}
-
-static void sync(struct sim_member *member)
-{
-    struct backend_position durable;
-    struct err err = {0};
-    if (backend_sync(member->backend, &durable, &err) == 0) {
-        node_on_durable(member->node, now_ms(member), durable.index);
-    }
-    schedule_sync(member);
-}
-
 static void install(struct sim_member *member)
 {
     struct err err = {0};
     while (!list_is_empty(&member->stores)) {
-        store_one(member);
+        if (!sim_disk_on_store(member)) { /* it waits its turn behind what waits for space */
+            struct sim_event *event =
+                sim_schedule(member->sim, PAUSED_RETRY_US, SIM_INSTALL, member->index);
+            event->epoch = member->epoch;
+            return;
+        }
     }
     if (backend_restore_finish(member->backend, &err) != 0 ||
         backend_renew(member->backend, &err) != 0) {
@@ -377,7 +300,7 @@ static void install(struct sim_member *member)
                  err.text);
         return;
     }
-    node_on_installed(member->node, now_ms(member), member->backend);
+    node_on_installed(member->node, sim_member_now(member), member->backend);
 }
 
 /* False: the stream is refused. */
@@ -428,7 +351,7 @@ static bool receive_snapshot(struct sim_member *member, const struct blob *data)
         return false;
     }
     member->is_staged = true;
-    node_on_message(member->node, now_ms(member), &message);
+    node_on_message(member->node, sim_member_now(member), &message);
     return true;
 }
 
@@ -442,7 +365,7 @@ static void snapshot_arrives(struct sim_member *member, const struct sim_event *
     }
     struct sim_member *sender = &sim->members[event->from];
     if (sender->epoch == event->epoch) {
-        node_on_snapshot_sent(sender->node, now_ms(sender), sim_member_id(member->index),
+        node_on_snapshot_sent(sender->node, sim_member_now(sender), sim_member_id(member->index),
                               event->number, ok);
         sim_member_run(sender);
     }
@@ -456,7 +379,7 @@ static void receive_raft(struct sim_member *member, const struct blob *data)
         sim_fail(member->sim, SIM_CORRECTNESS, "a message cannot be read: %s", err.text);
         return;
     }
-    node_on_message(member->node, now_ms(member), &message);
+    node_on_message(member->node, sim_member_now(member), &message);
     raft_decoder_clear(&member->decoder);
 }
 
@@ -467,17 +390,19 @@ static void handle_running(struct sim_member *member, const struct sim_event *ev
         receive_raft(member, event->data);
         break;
     case SIM_FRAME:
-        node_on_frame(member->node, now_ms(member), sim_member_id(event->from),
+        node_on_frame(member->node, sim_member_now(member), sim_member_id(event->from),
                       blob_bytes(event->data));
         break;
     case SIM_PERSIST:
-        persist(member);
+        sim_disk_on_persist(member);
         break;
     case SIM_STORE:
-        store_one(member);
+        if (!sim_disk_on_store(member)) {
+            sim_disk_retry_store(member);
+        }
         break;
     case SIM_SYNC:
-        sync(member);
+        sim_disk_on_sync(member);
         break;
     case SIM_INSTALL:
         install(member);
@@ -486,7 +411,7 @@ static void handle_running(struct sim_member *member, const struct sim_event *ev
         member->tick_at_us = 0;
         break;
     case SIM_PEER:
-        node_on_peer(member->node, now_ms(member), sim_member_id(event->from),
+        node_on_peer(member->node, sim_member_now(member), sim_member_id(event->from),
                      member->sim->members[event->from].epoch != 0); /* as it is now */
         break;
     default:
@@ -513,6 +438,10 @@ void sim_member_handle(struct sim_member *member, struct sim_event *event)
         }
         return;
     }
+    if (event->type == SIM_SPACE) {
+        sim_disk_free_space(member);
+        return;
+    }
     if (event->type == SIM_RESUME) {
         member->is_paused = false;
         return;
@@ -537,7 +466,7 @@ void sim_member_run(struct sim_member *member)
     struct sim *sim = member->sim;
     bool has_more = true;
     for (uint32_t i = 0; i < ADVANCE_ROUNDS && has_more; i++) {
-        has_more = node_advance(member->node, now_ms(member));
+        has_more = node_advance(member->node, sim_member_now(member));
     }
     if (member->is_leaving) {
         sim_member_retire(member);
@@ -547,11 +476,12 @@ void sim_member_run(struct sim_member *member)
         member->is_staged = false;
         backend_restore_cancel(member->backend);
     }
-    raft_time_ms deadline = has_more ? now_ms(member) : node_deadline(member->node);
+    raft_time_ms deadline = has_more ? sim_member_now(member) : node_deadline(member->node);
     if (deadline == RAFT_TIME_NEVER) {
         return;
     }
-    uint64_t at_us = deadline * 1000 > sim->now_us ? deadline * 1000 : sim->now_us + 200;
+    uint64_t own_us = sim->now_us + member->clock_us;
+    uint64_t at_us = sim->now_us + (deadline * 1000 > own_us ? deadline * 1000 - own_us : 200);
     if (member->tick_at_us == 0 || at_us < member->tick_at_us) {
         member->tick_at_us = at_us;
         struct sim_event *event = sim_schedule(sim, at_us - sim->now_us, SIM_TICK, member->index);

@@ -43,7 +43,7 @@ static void send_snapshot(struct sim_member *from, const struct raft_message *me
     struct backend_snapshot *view = NULL;
     struct err err = {0};
     if (backend_snapshot_open(from->backend, 0, &view, &err) != 0) {
-        node_on_snapshot_sent(from->node, sim->now_us / 1000, message->to, 0, false);
+        node_on_snapshot_sent(from->node, sim_member_now(from), message->to, 0, false);
         return;
     }
     struct raft_message introduction = *message;

@@ -26,6 +26,7 @@ struct sim_truth {
     struct {
         uint64_t since_us; /* the last grant or renewal that somebody may count on; 0: none */
         uint64_t ttl_s;
+        uint64_t jumped_us; /* by then */
     } lease[LEASES];
 };
 
@@ -63,6 +64,7 @@ static void lease_granted(struct sim_truth *truth, struct bytes request)
     if (truth->lease[grant->id].since_us == 0) { /* else it is refused: the lease exists */
         truth->lease[grant->id].since_us = truth->sim->now_us;
         truth->lease[grant->id].ttl_s = (uint64_t)grant->ttl;
+        truth->lease[grant->id].jumped_us = truth->sim->jumped_us;
     }
     arena_deinit(&arena);
 }
@@ -74,9 +76,10 @@ static void leases_expired(struct sim_truth *truth, struct bytes request)
     while (pb_next(&reader, &field)) {
         CHECK(field.value < LEASES);
         uint64_t since_us = truth->lease[field.value].since_us;
-        /* The node knows milliseconds. */
-        if (since_us != 0 &&
-            truth->sim->now_us + 1000 < since_us + truth->lease[field.value].ttl_s * 1000000) {
+        /* The node knows milliseconds, and believes its clock when that jumps. */
+        uint64_t jumped_us = truth->sim->jumped_us - truth->lease[field.value].jumped_us;
+        if (since_us != 0 && truth->sim->now_us + jumped_us + 1000 <
+                                 since_us + truth->lease[field.value].ttl_s * 1000000) {
             sim_fail(truth->sim, SIM_CORRECTNESS, "lease %llu ends %llu us after its renewal",
                      (unsigned long long)field.value,
                      (unsigned long long)(truth->sim->now_us - since_us));
@@ -85,11 +88,13 @@ static void leases_expired(struct sim_truth *truth, struct bytes request)
     }
 }
 
-void sim_truth_renewed(struct sim_truth *truth, int64_t lease, uint64_t asked_us)
+void sim_truth_renewed(struct sim_truth *truth, int64_t lease, uint64_t asked_us,
+                       uint64_t asked_jumped_us)
 {
     CHECK(lease > 0 && lease < LEASES);
     if (truth->lease[lease].since_us != 0 && truth->lease[lease].since_us < asked_us) {
         truth->lease[lease].since_us = asked_us;
+        truth->lease[lease].jumped_us = asked_jumped_us;
     }
 }
 
@@ -306,17 +311,15 @@ void sim_truth_record(struct sim_truth *truth, struct sim_member *member)
         (void)watch_stream_take(member->recorder, &out, 64 << 10);
     }
     struct bytes rest = buf_bytes(&out);
-    while (rest.size >= 4) {
-        size_t size = (size_t)rest.data[0] << 24 | (size_t)rest.data[1] << 16 |
-                      (size_t)rest.data[2] << 8 | rest.data[3];
+    struct bytes message;
+    while (watch_take_next(&rest, &message)) {
         struct arena arena = ARENA_INIT;
         const Etcdserverpb__WatchResponse *response = (const void *)proto_decode(
-            &etcdserverpb__watch_response__descriptor, bytes_make(rest.data + 4, size), &arena);
+            &etcdserverpb__watch_response__descriptor, message, &arena);
         CHECK(response != NULL);
         take_events(truth, member, response);
         is_cancelled = is_cancelled || response->canceled;
         arena_deinit(&arena);
-        rest = bytes_make(rest.data + 4 + size, rest.size - 4 - size);
     }
     buf_deinit(&out);
     if (is_cancelled) { /* compacted below it */

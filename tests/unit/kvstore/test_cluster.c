@@ -148,7 +148,7 @@ static void test_a_member_publishes_its_name_and_addresses(void **state)
     world_number_request(world, 1, 99); /* unknown: nothing happens */
     assert_int_equal(world_apply(world, KV_OP_MEMBER_ATTR_SET), ETCD_OK);
     kv_result_clear(&world->result);
-    kv_member_list(world->kv, &world->result);
+    kv_list_members(world->kv, &world->result);
     struct bytes reply = buf_bytes(&world->result.reply);
     Etcdserverpb__MemberListResponse *response =
         etcdserverpb__member_list_response__unpack(NULL, reply.size, reply.data);
@@ -217,10 +217,28 @@ static void test_a_transaction_with_a_put_counts_as_adding(void **state)
     assert_int_equal(world_apply(world, KV_OP_TXN), ETCD_OK);
 }
 
-static void test_the_corrupt_alarm_refuses_everything_about_keys(void **state)
+static void test_a_corrupt_member_is_fenced_and_the_others_go_on(void **state)
 {
     struct kv_world *world = *state;
-    assert_int_equal(alarm(world, 1, 5, KV_ALARM_CORRUPT), ETCD_OK);
+    assert_int_equal(alarm(world, 1, WORLD_MEMBER + 1, KV_ALARM_CORRUPT), ETCD_OK);
+    assert_false(kv_is_fenced(world->kv));
+    assert_int_equal(world_put(world, "a", "1"), 2);
+    assert_int_equal(world_read(world, KV_OP_RANGE, 0), ETCD_OK);
+    assert_int_equal(alarm(world, 1, WORLD_MEMBER, KV_ALARM_CORRUPT), ETCD_OK);
+    assert_true(kv_is_fenced(world->kv));
+    world_put_request(world, "a", "1", 0);
+    assert_int_equal(kv_check_request(world->kv, KV_OP_PUT, buf_bytes(&world->request), NULL),
+                     ETCD_CORRUPT);
+    assert_int_equal(world_apply(world, KV_OP_PUT), ETCD_OK); /* what others write is followed */
+    assert_int_equal(world_read(world, KV_OP_RANGE, 0), ETCD_CORRUPT);
+    assert_int_equal(alarm(world, 2, WORLD_MEMBER, KV_ALARM_CORRUPT), ETCD_OK);
+    assert_false(kv_is_fenced(world->kv));
+}
+
+static void test_a_corrupt_alarm_without_a_member_refuses_everything_about_keys(void **state)
+{
+    struct kv_world *world = *state;
+    assert_int_equal(alarm(world, 1, 0, KV_ALARM_CORRUPT), ETCD_OK);
     world_put_request(world, "a", "1", 0);
     assert_int_equal(kv_check_request(world->kv, KV_OP_PUT, buf_bytes(&world->request), NULL),
                      ETCD_CORRUPT);
@@ -342,7 +360,8 @@ int main(void)
         TEST(test_damaged_changes_are_refused),
         TEST(test_no_space_refuses_what_adds_and_allows_what_removes),
         TEST(test_a_transaction_with_a_put_counts_as_adding),
-        TEST(test_the_corrupt_alarm_refuses_everything_about_keys),
+        TEST(test_a_corrupt_member_is_fenced_and_the_others_go_on),
+        TEST(test_a_corrupt_alarm_without_a_member_refuses_everything_about_keys),
         TEST(test_alarms_are_listed_by_kind),
         cmocka_unit_test(test_a_full_store_asks_for_the_alarm_before_proposing),
         cmocka_unit_test(test_an_entry_keeps_its_header_and_the_request_bytes),

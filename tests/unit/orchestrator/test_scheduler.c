@@ -188,14 +188,90 @@ static void test_claims_must_be_there_and_bound(void **state)
     assert_placed(f, claim, "a");
 }
 
+static void assert_victims(struct fixture *f, const char *spec, const char *node,
+                           const char *const *uids, size_t count)
+{
+    CLEANUP(free)
+    char *text = mem_printf(
+        "{'metadata':{'name':'p','uid':'p','namespace':'d','labels':{'app':'web'}},'spec':{%s}}",
+        spec);
+    CLEANUP(json) json_t *pod = from_text(text);
+    CLEANUP(decision) struct decision decision;
+    schedule(&f->table, f->cache, pod, &f->prng, &decision);
+    assert_null(decision.node);
+    assert_int_equal(json_array_size(decision.victims), count);
+    for (size_t i = 0; i < count; i++) {
+        assert_string_equal(object_uid(json_array_get(decision.victims, i)), uids[i]);
+    }
+    if (count > 0) {
+        assert_string_equal(decision.nominated, node);
+    }
+}
+
+static void test_only_those_go_that_must(void **state)
+{
+    struct fixture *f = *state;
+    add_node(f, "a", "");
+    add_pod(f, "small", "a", "'priority':1," CPU("100m"));
+    add_pod(f, "large", "a", "'priority':2," CPU("1500m"));
+    add_pod(f, "equal", "a", "'priority':9," CPU("300m"));
+    /* The small one alone does not help, and with the large one gone it can stay. */
+    assert_victims(f, "'priority':9," CPU("1"), "a", (const char *const[]){"large"}, 1);
+    assert_victims(f, "'priority':1," CPU("1"), "a", NULL, 0);
+    assert_victims(f, "'priority':9,'preemptionPolicy':'Never'," CPU("1"), "a", NULL, 0);
+    assert_victims(f, "'priority':9," CPU("3"), "a", NULL, 0);
+}
+
+static void test_the_least_important_goes_first(void **state)
+{
+    struct fixture *f = *state;
+    add_node(f, "a", "");
+    add_node(f, "b", "");
+    add_pod(f, "1", "a", "'priority':5," CPU("2"));
+    add_pod(f, "2", "b", "'priority':3," CPU("1"));
+    add_pod(f, "3", "b", "'priority':3," CPU("1"));
+    assert_victims(f, "'priority':9," CPU("2"), "b", (const char *const[]){"2", "3"}, 2);
+    node_table_remove_pod(&f->table, "1");
+    add_pod(f, "1", "a", "'priority':3," CPU("2"));
+    assert_victims(f, "'priority':9," CPU("2"), "a", (const char *const[]){"1"}, 1);
+}
+
+static void test_a_pod_that_refuses_others_may_have_to_go(void **state)
+{
+    struct fixture *f = *state;
+    add_node(f, "a", "");
+    add_pod(f, "1", "a", "'priority':1," POD_TERM("podAntiAffinity"));
+    add_pod(f, "2", "a", "'priority':0");
+    assert_victims(f, "'priority':9", "a", (const char *const[]){"1"}, 1);
+    /* Nothing of the attempt is left in the table. */
+    assert_victims(f, "'priority':1", "a", NULL, 0);
+}
+
+static void test_cordoned_nodes_are_for_those_who_tolerate_it(void **state)
+{
+    struct fixture *f = *state;
+    add_node(f, "a", "'unschedulable':true");
+    assert_unplaced(f, CPU("1"), "0/1 nodes are available: 1 node(s) were unschedulable.");
+    assert_placed(
+        f, "'tolerations':[{'key':'node.kubernetes.io/unschedulable','operator':'Exists'}]", "a");
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_the_emptier_node_is_chosen),     T(test_reasons_are_counted),
-        T(test_tolerations_open_tainted_nodes), T(test_node_affinity_is_kept),
-        T(test_pods_keep_together_or_apart),    T(test_spread_constraints_bound_the_skew),
-        T(test_host_ports_are_taken_once),      T(test_claims_must_be_there_and_bound),
+        T(test_the_emptier_node_is_chosen),
+        T(test_reasons_are_counted),
+        T(test_tolerations_open_tainted_nodes),
+        T(test_node_affinity_is_kept),
+        T(test_pods_keep_together_or_apart),
+        T(test_spread_constraints_bound_the_skew),
+        T(test_host_ports_are_taken_once),
+        T(test_claims_must_be_there_and_bound),
+        T(test_only_those_go_that_must),
+        T(test_the_least_important_goes_first),
+        T(test_a_pod_that_refuses_others_may_have_to_go),
+        T(test_cordoned_nodes_are_for_those_who_tolerate_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,15 @@
+# cmake -D OUTPUT=x.c -D NAME=table -D FILES="a;b" -P embed.cmake: files as C arrays, so that a program carries its
+# pages with it. NAME_files ends with an entry whose name is NULL.
+set(text "/* Made by cmake/embed.cmake. */\n#include \"base/embedded.h\"\n\n")
+set(entries "")
+set(index 0)
+foreach(file ${FILES})
+    file(READ ${file} hex HEX)
+    string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${hex}")
+    get_filename_component(name ${file} NAME)
+    string(APPEND text "static const unsigned char file_${index}[] = {${bytes}0};\n")
+    string(APPEND entries "    {\"${name}\", file_${index}, sizeof(file_${index}) - 1},\n")
+    math(EXPR index "${index} + 1")
+endforeach()
+string(APPEND text "\nconst struct embedded_file ${NAME}_files[] = {\n${entries}    {0},\n};\n")
+file(WRITE ${OUTPUT} "${text}")

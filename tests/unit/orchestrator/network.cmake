@@ -1,0 +1,2 @@
+coracle_unit_test(test_orch_proxy SOURCES test_proxy.c LINK orch_proxy)
+coracle_unit_test(test_orch_dns SOURCES test_dns.c LINK orch_dns)
