@@ -23,6 +23,8 @@ clean_up() {
     pod rm -fa -t 0 >/dev/null 2>&1
     find /sys/fs/cgroup -depth -type d -path '*/libpod_parent/*' -exec rmdir {} + 2>/dev/null
     umount -R "$W/podman/root" 2>/dev/null
+    umount -Rl /sys/fs/cgroup 2>/dev/null # the one of this namespace
+    umount -Rl "$W/cgroup" 2>/dev/null
     own_clean_up
 }
 quiet() { "$@" >/dev/null; }

@@ -259,6 +259,9 @@ escapes() {
     printf 'FROM bb\nVOLUME ["/../../../..%s/host"]\n' "$work" | k build -q -t volumes -f - "$work/empty" >/dev/null
     equal "2022-23648: a volume's path does not lead to the host" "" "$(k run --rm --entrypoint sh volumes -c "ls '$work/host'" 2>/dev/null)"
     code "2024-40635: a user beyond 32 bits is not root" 125 k run --rm -u 4294967296:0 bb id -u
+    socket() { k run --rm -v /:/host:ro bb chroot /host /usr/bin/perl -e "socket(my \$s, $1, 0) or exit 9"; }
+    code "2026-31431: no AF_ALG sockets" 9 socket "38, 5"
+    code "other sockets can be made" 0 socket "2, 1"
     equal "2020-15257: no abstract sockets" 0 "$(grep -ac '@.*\(coracle\|kvshim\)' /proc/net/unix)"
     equal "2021-41091: layers and blobs are only for their owner" "700 700" "$(stat -c %a "$work/root/layers" "$work/root/oci" | tr '\n' ' ' | sed 's/ $//')"
     k rmi -f volumes >/dev/null 2>&1
