@@ -16,6 +16,14 @@ void heap_deinit(struct heap *heap)
     *heap = (struct heap){.less = heap->less};
 }
 
+void heap_clear(struct heap *heap)
+{
+    for (uint32_t i = 0; i < heap->count; i++) {
+        heap->nodes[i]->position = HEAP_ABSENT;
+    }
+    heap->count = 0;
+}
+
 static void place(struct heap *heap, uint32_t position, struct heap_node *node)
 {
     heap->nodes[position] = node;

@@ -34,6 +34,7 @@ static inline bool heap_contains(const struct heap_node *node)
 
 void heap_init(struct heap *heap, heap_less *less);
 void heap_deinit(struct heap *heap);
+void heap_clear(struct heap *heap); /* every node is absent then */
 void heap_insert(struct heap *heap, struct heap_node *node);
 void heap_remove(struct heap *heap, struct heap_node *node); /* absent is fine */
 void heap_update(struct heap *heap, struct heap_node *node); /* its key changed */

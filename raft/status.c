@@ -66,6 +66,12 @@ bool raft_find_term(const struct raft *raft, raft_index index, raft_term *term)
     return raft_log_find_term(&raft->log, index, term);
 }
 
+const struct raft_entry *raft_find_entry(const struct raft *raft, raft_index index)
+{
+    bool is_here = index > raft->log.base.index && index <= raft_log_last_index(&raft->log);
+    return is_here ? raft_log_at(&raft->log, index) : NULL;
+}
+
 static void get_peer(const struct raft_progress *peer, struct raft_peer_status *status)
 {
     *status = (struct raft_peer_status){

@@ -8,6 +8,8 @@
 #include "base/mem.h"
 #include "kvstore/mvcc/planted.h"
 
+enum { SORT_MOVES_PER_ITEM = 16 }; /* they are cheap beside what else counts as an item */
+
 /* One key's claim; in the lessor's map by key, and in its lease's array. */
 struct lease_item {
     struct lease *lease;
@@ -16,14 +18,30 @@ struct lease_item {
     uint8_t key[];
 };
 
+/* A merge sort of borrowed keys, bottom up, that can stop after any move. */
+struct lease_sort {
+    struct bytes *keys;
+    struct bytes *other;
+    uint32_t count;
+    uint32_t filled;
+    uint32_t width;
+    uint32_t a; /* of two runs that are being merged: the next of each, ... */
+    uint32_t middle;
+    uint32_t b;
+    uint32_t end;
+    uint32_t to; /* ... and where it goes; to == end: the next two */
+};
+
 struct lease {
+    struct list link; /* in the lessor's list */
     int64_t id;
     int64_t ttl_s;
     int64_t checkpoint_s;
     struct lease_item **items;
     uint32_t item_count;
     uint32_t item_capacity;
-    struct bytes *sorted; /* NULL: not made since the last change */
+    struct bytes *sorted;    /* NULL: not made since the last change */
+    struct lease_sort *sort; /* NULL: none is under way */
 
     struct heap_node node; /* by deadline, on the leader */
     uint64_t deadline_ms;
@@ -32,6 +50,9 @@ struct lease {
 
 struct lessor {
     struct u64_map leases;
+    struct list all;
+    struct list *promote_next; /* in all: no deadline from here on; NULL: not promoting */
+    uint64_t promote_ms;       /* deadlines are the TTL after this */
     struct bytes_map items;
     struct heap deadlines;
     bool is_primary;
@@ -50,9 +71,22 @@ struct lessor *lessor_new(void)
 {
     struct lessor *lessor = mem_zalloc(sizeof *lessor);
     u64_map_init(&lessor->leases);
+    list_init(&lessor->all);
     bytes_map_init(&lessor->items);
     heap_init(&lessor->deadlines, is_due_first);
     return lessor;
+}
+
+static void forget_order(struct lease *lease)
+{
+    mem_free(lease->sorted);
+    lease->sorted = NULL;
+    if (lease->sort != NULL) {
+        mem_free(lease->sort->keys);
+        mem_free(lease->sort->other);
+        mem_free(lease->sort);
+        lease->sort = NULL;
+    }
 }
 
 static void lease_free(struct lease *lease)
@@ -61,7 +95,7 @@ static void lease_free(struct lease *lease)
         mem_free(lease->items[i]);
     }
     mem_free(lease->items);
-    mem_free(lease->sorted);
+    forget_order(lease);
     mem_free(lease);
 }
 
@@ -74,6 +108,8 @@ void lessor_clear(struct lessor *lessor)
         lease_free(lease);
     }
     u64_map_deinit(&lessor->leases);
+    list_init(&lessor->all);
+    lessor->promote_next = NULL;
     bytes_map_deinit(&lessor->items);
     heap_deinit(&lessor->deadlines);
     heap_init(&lessor->deadlines, is_due_first);
@@ -123,6 +159,7 @@ int lessor_restore(struct lessor *lessor, int64_t id, int64_t ttl_s, int64_t che
     lease->checkpoint_s = checkpoint_s;
     heap_node_init(&lease->node);
     (void)u64_map_set(&lessor->leases, (uint64_t)id, lease);
+    list_push_back(&lessor->all, &lease->link);
     return 0;
 }
 
@@ -147,19 +184,31 @@ bool lessor_remove(struct lessor *lessor, int64_t id)
     if (lease == NULL) {
         return false;
     }
-    for (uint32_t i = 0; i < lease->item_count; i++) {
-        const struct lease_item *item = lease->items[i];
-        (void)bytes_map_remove(&lessor->items, bytes_make(item->key, item->key_size));
+    uint32_t items = UINT32_MAX;
+    bool is_bare = lessor_forget_keys(lessor, lease, &items);
+    CHECK(is_bare);
+    if (lessor->promote_next == &lease->link) {
+        lessor->promote_next = lease->link.next;
     }
+    list_remove(&lease->link);
     heap_remove(&lessor->deadlines, &lease->node);
     lease_free(lease);
     return true;
 }
 
-static void forget_order(struct lease *lease)
+bool lessor_forget_keys(struct lessor *lessor, struct lease *lease, uint32_t *items)
 {
-    mem_free(lease->sorted);
-    lease->sorted = NULL;
+    forget_order(lease);
+    while (lease->item_count > 0) {
+        if (*items == 0) {
+            return false;
+        }
+        *items -= 1;
+        struct lease_item *item = lease->items[--lease->item_count];
+        (void)bytes_map_remove(&lessor->items, bytes_make(item->key, item->key_size));
+        mem_free(item);
+    }
+    return true;
 }
 
 void lessor_detach(struct lessor *lessor, struct bytes key)
@@ -232,36 +281,95 @@ uint32_t lease_key_count(const struct lease *lease)
     return lease->item_count;
 }
 
-/* Bottom-up merge sort of borrowed keys. */
-static void sort_keys(struct bytes *keys, uint32_t count)
+static struct lease_sort *start_sort(const struct lease *lease)
 {
-    struct bytes *other = mem_reallocarray(NULL, count == 0 ? 1 : count, sizeof *other);
-    for (uint32_t width = 1; width < count; width *= 2) {
-        for (uint32_t at = 0; at < count; at += 2 * width) {
-            uint32_t middle = count - at < width ? count : at + width;
-            uint32_t end = count - at < 2 * width ? count : at + 2 * width;
-            uint32_t a = at;
-            uint32_t b = middle;
-            for (uint32_t to = at; to < end; to++) {
-                bool take_a = a < middle && (b == end || bytes_compare(keys[a], keys[b]) <= 0);
-                other[to] = take_a ? keys[a++] : keys[b++];
+    struct lease_sort *sort = mem_zalloc(sizeof *sort);
+    uint32_t room = lease->item_count == 0 ? 1 : lease->item_count;
+    sort->count = lease->item_count;
+    sort->keys = mem_reallocarray(NULL, room, sizeof *sort->keys);
+    sort->other = mem_reallocarray(NULL, room, sizeof *sort->other);
+    sort->width = 1;
+    return sort;
+}
+
+/* The two runs at `at`. */
+static void begin_merge(struct lease_sort *sort, uint32_t at)
+{
+    uint32_t left = sort->count - at;
+    sort->a = at;
+    sort->to = at;
+    sort->middle = left < sort->width ? sort->count : at + sort->width;
+    sort->b = sort->middle;
+    sort->end = left / 2 < sort->width ? sort->count : at + 2 * sort->width;
+}
+
+static void move_one(struct lease_sort *sort)
+{
+    bool takes_a =
+        sort->a < sort->middle &&
+        (sort->b == sort->end || bytes_compare(sort->keys[sort->a], sort->keys[sort->b]) <= 0);
+    sort->other[sort->to++] = sort->keys[takes_a ? sort->a++ : sort->b++];
+}
+
+/* One more move; false: it is sorted. */
+static bool sort_more(struct lease_sort *sort, struct lease_item *const *items)
+{
+    if (sort->filled < sort->count) {
+        const struct lease_item *item = items[sort->filled];
+        sort->keys[sort->filled++] = bytes_make(item->key, item->key_size);
+        if (sort->filled == sort->count) {
+            begin_merge(sort, 0);
+        }
+        return true;
+    }
+    if (sort->width >= sort->count) {
+        return false;
+    }
+    move_one(sort);
+    if (sort->to < sort->end) {
+        return true;
+    }
+    if (sort->end < sort->count) {
+        begin_merge(sort, sort->end);
+        return true;
+    }
+    struct bytes *keys = sort->keys;
+    sort->keys = sort->other;
+    sort->other = keys;
+    sort->width = sort->width > UINT32_MAX / 2 ? UINT32_MAX : sort->width * 2;
+    begin_merge(sort, 0);
+    return true;
+}
+
+bool lease_sort_step(struct lease *lease, uint32_t *items)
+{
+    if (lease->sorted != NULL) {
+        return true;
+    }
+    if (lease->sort == NULL) {
+        lease->sort = start_sort(lease);
+    }
+    for (; *items > 0; *items -= 1) {
+        for (unsigned i = 0; i < SORT_MOVES_PER_ITEM; i++) {
+            if (!sort_more(lease->sort, lease->items)) {
+                struct bytes *sorted = lease->sort->keys;
+                lease->sort->keys = NULL;
+                forget_order(lease);
+                lease->sorted = sorted;
+                return true;
             }
         }
-        memcpy(keys, other, count * sizeof *keys);
     }
-    mem_free(other);
+    return false;
 }
 
 const struct bytes *lease_keys_sorted(struct lease *lease, uint32_t *ret_count)
 {
     *ret_count = lease->item_count;
-    if (lease->sorted == NULL) {
-        uint32_t room = lease->item_count == 0 ? 1 : lease->item_count;
-        lease->sorted = mem_reallocarray(NULL, room, sizeof *lease->sorted);
-        for (uint32_t i = 0; i < lease->item_count; i++) {
-            lease->sorted[i] = bytes_make(lease->items[i]->key, lease->items[i]->key_size);
-        }
-        sort_keys(lease->sorted, lease->item_count);
+    bool is_sorted = false;
+    while (!is_sorted) {
+        uint32_t items = UINT32_MAX;
+        is_sorted = lease_sort_step(lease, &items);
     }
     return lease->sorted;
 }
@@ -306,30 +414,50 @@ void lessor_ids(const struct lessor *lessor, int64_t *ret_ids)
 /* --- the leader's clock ------------------------------------------------------------------------
  */
 
+static uint64_t promoted_deadline(const struct lessor *lessor, const struct lease *lease)
+{
+    int64_t ttl_s = lease->checkpoint_s > 0 ? lease->checkpoint_s : lease->ttl_s;
+    return lessor->promote_ms + (uint64_t)ttl_s * 1000;
+}
+
+/* Unless it has its deadline already: a new lease, or one that was asked for. */
+static void promote_lease(struct lessor *lessor, struct lease *lease)
+{
+    if (!lessor->is_primary || heap_contains(&lease->node)) {
+        return;
+    }
+    lease->is_expired = false;
+    /* planted: what it was when it last led */
+    schedule(lessor, lease, PLANTED(57) ? lease->deadline_ms : promoted_deadline(lessor, lease));
+}
+
 void lessor_promote(struct lessor *lessor, uint64_t now_ms, uint64_t extend_ms)
 {
-    size_t cursor = 0;
-    uint64_t id;
-    void *value;
+    lessor_demote(lessor);
     lessor->is_primary = true;
     lessor->now_ms = now_ms;
-    while (u64_map_next(&lessor->leases, &cursor, &id, &value)) {
-        struct lease *lease = value;
-        int64_t ttl_s = lease->checkpoint_s > 0 ? lease->checkpoint_s : lease->ttl_s;
-        lease->is_expired = false;
-        if (PLANTED(57)) {
-            schedule(lessor, lease, lease->deadline_ms); /* what it was when it last led */
-            continue;
+    lessor->promote_ms = now_ms + extend_ms;
+    lessor->promote_next = lessor->all.next;
+}
+
+bool lessor_promote_step(struct lessor *lessor, uint32_t leases)
+{
+    for (; lessor->promote_next != NULL && leases > 0; leases--) {
+        if (lessor->promote_next == &lessor->all) {
+            lessor->promote_next = NULL;
+            break;
         }
-        schedule(lessor, lease, now_ms + extend_ms + (uint64_t)ttl_s * 1000);
+        promote_lease(lessor, container_of(lessor->promote_next, struct lease, link));
+        lessor->promote_next = lessor->promote_next->next;
     }
+    return lessor->promote_next == NULL;
 }
 
 void lessor_demote(struct lessor *lessor)
 {
     lessor->is_primary = false;
-    while (heap_pop(&lessor->deadlines) != NULL) {
-    }
+    lessor->promote_next = NULL;
+    heap_clear(&lessor->deadlines);
 }
 
 bool lessor_is_primary(const struct lessor *lessor)
@@ -350,7 +478,11 @@ uint64_t lessor_now(const struct lessor *lessor)
 int64_t lessor_renew(struct lessor *lessor, int64_t id, uint64_t now_ms)
 {
     struct lease *lease = lessor_find(lessor, id);
-    if (!lessor->is_primary || lease == NULL || lease->is_expired) {
+    if (!lessor->is_primary || lease == NULL) {
+        return 0;
+    }
+    promote_lease(lessor, lease);
+    if (lease->is_expired) {
         return 0;
     }
     lease->checkpoint_s = 0;
@@ -364,13 +496,15 @@ int64_t lessor_remaining_s(const struct lessor *lessor, int64_t id, uint64_t now
     if (!lessor->is_primary || lease == NULL) {
         return INT64_MIN;
     }
-    if (lease->is_expired) {
+    bool is_entered = heap_contains(&lease->node);
+    if (is_entered && lease->is_expired) {
         return 0;
     }
-    if (lease->deadline_ms >= now_ms) {
-        return (int64_t)((lease->deadline_ms - now_ms) / 1000);
+    uint64_t deadline_ms = is_entered ? lease->deadline_ms : promoted_deadline(lessor, lease);
+    if (deadline_ms >= now_ms) {
+        return (int64_t)((deadline_ms - now_ms) / 1000);
     }
-    return -(int64_t)((now_ms - lease->deadline_ms) / 1000);
+    return -(int64_t)((now_ms - deadline_ms) / 1000);
 }
 
 uint64_t lessor_deadline_ms(const struct lessor *lessor)
@@ -403,7 +537,7 @@ void lessor_check(const struct lessor *lessor)
     while (u64_map_next(&lessor->leases, &cursor, &id, &value)) {
         const struct lease *lease = value;
         CHECK((uint64_t)lease->id == id);
-        CHECK(heap_contains(&lease->node) == lessor->is_primary);
+        CHECK(heap_contains(&lease->node) == lessor->is_primary || lessor->promote_next != NULL);
         for (uint32_t i = 0; i < lease->item_count; i++) {
             const struct lease_item *item = lease->items[i];
             CHECK(item->position == i && item->lease == lease);

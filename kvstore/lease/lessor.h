@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
+#include "base/err.h"
 
 struct lease;
 struct lessor;
@@ -45,6 +46,11 @@ void lease_set_checkpoint(struct lease *lease, int64_t remaining_s);
 uint32_t lease_key_count(const struct lease *lease);
 /* The attached keys in key order; the array and its bytes are borrowed until the lease changes. */
 const struct bytes *lease_keys_sorted(struct lease *lease, uint32_t *ret_count);
+/* Sort them in slices, so that a lease with a million keys stops nobody: at most *items steps, what
+ * was used is taken off. True: lease_keys_sorted() costs nothing now. */
+MUST_USE bool lease_sort_step(struct lease *lease, uint32_t *items);
+/* Detach its keys in slices, before lessor_remove(). True: none is left. */
+MUST_USE bool lessor_forget_keys(struct lessor *lessor, struct lease *lease, uint32_t *items);
 
 uint32_t lessor_count(const struct lessor *lessor);
 /* The ids of all leases, ascending; ret_ids has room for lessor_count(). */
@@ -53,8 +59,10 @@ void lessor_ids(const struct lessor *lessor, int64_t *ret_ids);
 /* --- the leader's clock ------------------------------------------------------------------- */
 
 /* This member leads from now on: every lease gets its full TTL (or its checkpoint). extend_ms is
- * added, as etcd adds an election timeout. */
+ * added, as etcd adds an election timeout. The deadlines are entered by lessor_promote_step, so
+ * many leases at a time; true: all are. Everything else may be called in between. */
 void lessor_promote(struct lessor *lessor, uint64_t now_ms, uint64_t extend_ms);
+MUST_USE bool lessor_promote_step(struct lessor *lessor, uint32_t leases);
 void lessor_demote(struct lessor *lessor); /* deadlines are meaningless now */
 bool lessor_is_primary(const struct lessor *lessor);
 /* Leases granted or renewed at apply on the leader start at this time: the node calls it with its

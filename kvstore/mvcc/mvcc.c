@@ -5,6 +5,8 @@
 #include "kvstore/mvcc/mvcc_internal.h"
 #include "kvstore/mvcc/planted.h"
 
+enum { CHANGES_KEPT = 4096 };
+
 struct mvcc *mvcc_new(struct backend *backend)
 {
     struct mvcc *mvcc = mem_zalloc(sizeof *mvcc);
@@ -80,6 +82,11 @@ void mvcc_begin(struct mvcc *mvcc)
     CHECK(!mvcc->in_transaction);
     mvcc->in_transaction = true;
     mvcc->change_count = 0;
+    if (mvcc->change_capacity > CHANGES_KEPT) { /* of a large deletion */
+        mem_free(mvcc->changes);
+        mvcc->changes = NULL;
+        mvcc->change_capacity = 0;
+    }
 }
 
 bool mvcc_has_changes(const struct mvcc *mvcc)

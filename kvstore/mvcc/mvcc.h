@@ -34,8 +34,8 @@ struct mvcc_change {
 struct mvcc *mvcc_new(struct backend *backend);
 void mvcc_free(struct mvcc *mvcc); /* NULL is fine */
 
-/* Everything again from a backend by one scan in revision order. visit_lease is called for each
- * live key that hangs on a lease, after the scan. */
+/* Everything again from a backend by one scan in revision order; an open transaction is dropped.
+ * visit_lease is called for each live key that hangs on a lease, after the scan. */
 typedef void mvcc_visit_lease(void *context, int64_t lease, struct bytes key);
 MUST_USE int mvcc_restore(struct mvcc *mvcc, struct backend *backend, mvcc_visit_lease *visit_lease,
                           void *context, struct err *err);

@@ -239,7 +239,6 @@ static int visit_leases(struct mvcc *mvcc, mvcc_visit_lease *visit_lease, void *
 int mvcc_restore(struct mvcc *mvcc, struct backend *backend, mvcc_visit_lease *visit_lease,
                  void *context, struct err *err)
 {
-    CHECK(!mvcc->in_transaction);
     reset(mvcc, backend);
     int code = mvcc_meta_get_i64(backend, MVCC_META_REVISION, &mvcc->revision, err);
     if (code == 0) {

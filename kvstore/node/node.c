@@ -13,7 +13,8 @@ enum {
     STORE_INTERVAL_MS = 100,
     STORE_BYTES = 1 << 20,
     COMPACT_BYTES = 32 << 20,
-    RECENT_BYTES = 2 << 20
+    RECENT_BYTES = 2 << 20,
+    APPLY_ITEMS = 2000 /* about a millisecond or two */
 };
 
 /* Messages that may leave only when the batch with this sequence is durable (R1). */
@@ -41,6 +42,9 @@ static void set_defaults(struct node_options *options)
     }
     if (options->recent_bytes == 0) {
         options->recent_bytes = RECENT_BYTES;
+    }
+    if (options->apply_items == 0) {
+        options->apply_items = APPLY_ITEMS;
     }
     if (options->store_bytes_max == 0) {
         options->store_bytes_max = STORE_BYTES;
@@ -78,6 +82,7 @@ int node_new(const struct node_options *options, const struct raft_restored *res
     list_init(&node->asks);
     list_init(&node->held);
     node->store_at = RAFT_TIME_NEVER;
+    node->apply_next = 1; /* nothing was handed out */
     node->term = raft_term_current(node->raft);
     node->compacted_index = restored->snapshot.last.index;
     node->durable_index = kv_applied(node->kv).index;
@@ -114,6 +119,7 @@ void node_free(struct node *node)
     }
     u64_map_deinit(&node->waiters);
     kv_result_deinit(&node->result);
+    kv_result_deinit(&node->apply_result);
     buf_deinit(&node->scratch);
     raft_free(node->raft);
     kv_free(node->kv);
@@ -278,6 +284,7 @@ static void start_install(struct node *node, const struct raft_ready *ready)
 {
     CHECK(ready->entry_count == 0); /* nothing can follow a snapshot in the batch that brings it */
     node->is_installing = true;
+    node_apply_abandon(node);
     node->install_sequence = ready->sequence;
     node->install_meta = *ready->snapshot;
     node->has_install_hard_state = ready->hard_state != NULL;
@@ -373,6 +380,7 @@ static void watch_role(struct node *node)
     if (role != RAFT_LEADER && node->is_lessor_primary) {
         lessor_demote(kv_lessor(node->kv));
         node->is_lessor_primary = false;
+        node->is_promoting = false;
     }
     node->io.role_changed(node->io.context, role, leader, term);
 }
@@ -390,6 +398,10 @@ static void run_leases(struct node *node)
         }
         lessor_promote(lessor, node->now, node->options.raft.election_timeout_ms);
         node->is_lessor_primary = true;
+        node->is_promoting = true;
+    }
+    if (node->is_promoting) {
+        node->is_promoting = !lessor_promote_step(lessor, NODE_PROMOTE_LEASES_PER_SLICE);
     }
     while (lessor_deadline_ms(lessor) <= node->now) {
         struct buf request = BUF_INIT;
@@ -440,9 +452,34 @@ static void stop_if_log_is_lost(struct node *node)
     }
 }
 
-bool node_advance(struct node *node, raft_time_ms now)
+/* Raft's part: also while an entry is half applied, so that heartbeats, votes and the log go on. */
+static void run_raft(struct node *node)
 {
     struct raft_ready ready;
+    node_flush_forwards(node);
+    node_flush_proposals(node);
+    node_flush_reads(node);
+    while (!node->is_installing && !node->is_stopped && raft_take_ready(node->raft, &ready)) {
+        do_ready(node, &ready);
+    }
+    watch_role(node);
+}
+
+/* What looks at the state: not while an entry is half applied. True: more to do. */
+static bool run_state(struct node *node)
+{
+    node_release_reads(node);
+    node_release_forwards(node);
+    bool has_more = node_run_reads(node);
+    node->has_background_work =
+        kv_step(node->kv, (struct kv_budget){NODE_WORK_ITEMS_PER_SLICE, NODE_WORK_BYTES_PER_SLICE});
+    release_compactions(node);
+    node_store(node, /* is_forced= */ false);
+    return has_more || node->has_background_work || node->is_promoting;
+}
+
+bool node_advance(struct node *node, raft_time_ms now)
+{
     node->now = now;
     if (node->is_stopped) {
         return false;
@@ -452,21 +489,15 @@ bool node_advance(struct node *node, raft_time_ms now)
         stop_if_log_is_lost(node);
     }
     watch_role(node);
-    run_leases(node);
-    node_flush_forwards(node);
-    node_flush_proposals(node);
-    node_flush_reads(node);
-    while (!node->is_installing && !node->is_stopped && raft_take_ready(node->raft, &ready)) {
-        do_ready(node, &ready);
+    bool is_applying = kv_is_applying(node->kv);
+    if (is_applying && !node->is_installing) {
+        is_applying = node_apply_more(node);
     }
-    watch_role(node);
-    node_release_reads(node);
-    node_release_forwards(node);
-    bool has_more = node_run_reads(node);
-    node->has_background_work =
-        kv_step(node->kv, (struct kv_budget){NODE_WORK_ITEMS_PER_SLICE, NODE_WORK_BYTES_PER_SLICE});
-    release_compactions(node);
-    node_store(node, /* is_forced= */ false);
+    if (!is_applying) {
+        run_leases(node);
+    }
+    run_raft(node);
+    bool has_more = kv_is_applying(node->kv) ? !node->is_installing : run_state(node);
     node_expire_waiters(node);
     node_expire_reads(node);
     node_expire_forwards(node);
@@ -477,7 +508,7 @@ bool node_advance(struct node *node, raft_time_ms now)
     if (kv_failure(node->kv, &err) != 0) {
         stop(node, NODE_STOP_CORRUPT, err.text);
     }
-    return has_more || node->has_background_work;
+    return has_more;
 }
 
 static raft_time_ms earlier(raft_time_ms a, raft_time_ms b)

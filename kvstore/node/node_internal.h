@@ -13,6 +13,7 @@ enum {
     NODE_PROPOSE_BYTES_MAX = 4 << 20,   /* bytes in one raft_step */
     NODE_READ_ITEMS_PER_SLICE = 2000,   /* keys looked at: about a millisecond */
     NODE_READ_BYTES_PER_SLICE = 1 << 20,
+    NODE_PROMOTE_LEASES_PER_SLICE = 4000,
     NODE_WORK_ITEMS_PER_SLICE = 1000, /* background: compaction, watchers that catch up */
     NODE_WORK_BYTES_PER_SLICE = 512 << 10,
     NODE_EXPIRED_LEASES_MAX = 500, /* leases revoked by one entry */
@@ -139,12 +140,19 @@ struct node {
     bool is_disk_full;
     bool is_stopped;
 
+    /* Committed entries that raft handed out; empty: apply_next > apply_end. */
+    raft_index apply_next;
+    raft_index apply_end;
+    bool has_apply_reply; /* the entry being applied fills apply_result */
+    struct kv_result apply_result;
+
     raft_index durable_index;
     raft_index compacted_index;                    /* in memory */
     struct raft_snapshot_meta cuts[NODE_CUTS_MAX]; /* not told to the log on disk; oldest first */
     uint32_t cut_count;
     raft_time_ms store_at; /* when waiting changes go to the store; RAFT_TIME_NEVER: none wait */
     bool has_background_work;
+    bool is_promoting; /* leases still get their deadlines */
 
     /* A snapshot is being installed: what must become durable after it. */
     bool is_installing;
@@ -156,7 +164,7 @@ struct node {
     /* Messages that may leave only when their batch is durable, encoded. */
     struct list held; /* struct node_held, oldest first */
 
-    struct kv_result result; /* reused for every apply and read */
+    struct kv_result result; /* reused for every read */
     struct buf scratch;
     struct node_stats stats;
 };
@@ -199,6 +207,10 @@ void node_free_reads(struct node *node);
 
 /* node_apply.c */
 void node_apply_committed(struct node *node, const struct raft_entry *entries, uint32_t count);
+/* Go on with what is committed; true: an entry needs another slice. */
+bool node_apply_more(struct node *node);
+/* Another state replaces this one: what was handed out is not applied. */
+void node_apply_abandon(struct node *node);
 void node_store(struct node *node, bool is_forced);
 
 /* node_compact.c */

@@ -59,7 +59,7 @@ static bool try_now(struct node *node, const struct node_request *request, raft_
                     uint64_t peer_id)
 {
     enum kv_op op = read_op(request->method);
-    if (op != KV_OP_RANGE && op != KV_OP_TXN) {
+    if ((op != KV_OP_RANGE && op != KV_OP_TXN) || kv_is_applying(node->kv)) {
         return false;
     }
     enum etcd_error error = node_authorize(node, request);

@@ -5,10 +5,16 @@
 
 enum { SCRATCH_BYTES_KEPT = 1 << 20 };
 
-static void move_to(struct kv *kv, struct kv_position at)
+static void check_next(const struct kv *kv, struct kv_position at)
 {
+    CHECK(!kv->job.is_open);
     CHECK(at.index > kv->applied.index);
     CHECK(at.term >= kv->applied.term);
+}
+
+static void move_to(struct kv *kv, struct kv_position at)
+{
+    check_next(kv, at);
     kv->applied = at;
     (void)mvcc_batch(kv->mvcc); /* the position itself has to be stored */
 }
@@ -103,24 +109,68 @@ static void finish(struct kv_result *result, enum etcd_error error)
     }
 }
 
-void kv_apply(struct kv *kv, struct kv_position at, struct bytes entry, struct kv_result *result)
+static void complete(struct kv *kv, enum etcd_error error)
 {
-    struct kv_entry_header header;
-    enum kv_op op;
-    struct kv_apply_context context = {
-        .reply = result == NULL ? NULL : &result->reply,
-        .result = result,
-        .header = &header,
-    };
-    move_to(kv, at);
-    if (kv_entry_decode(entry, &header, &op, &context.request) != 0) {
-        finish(result, ETCD_INVALID_ENTRY);
-        return;
-    }
-    arena_reset(&kv->arena);
-    finish(result, dispatch(kv, op, &context));
+    struct kv_job *job = &kv->job;
+    kv->applied = job->at;
+    job->is_open = false;
+    job->step = NULL;
+    finish(job->context.result, error);
     if (kv->scratch.capacity > SCRATCH_BYTES_KEPT) {
         buf_deinit(&kv->scratch); /* one large reply must not cost memory for ever */
+    }
+}
+
+bool kv_apply_start(struct kv *kv, struct kv_position at, struct bytes entry,
+                    struct kv_result *result)
+{
+    struct kv_job *job = &kv->job;
+    enum kv_op op;
+    check_next(kv, at);
+    (void)mvcc_batch(kv->mvcc); /* the position itself has to be stored */
+    job->is_open = true;
+    job->step = NULL;
+    job->at = at;
+    job->context = (struct kv_apply_context){
+        .reply = result == NULL ? NULL : &result->reply,
+        .result = result,
+        .header = &job->header,
+    };
+    if (kv_entry_decode(entry, &job->header, &op, &job->context.request) != 0) {
+        complete(kv, ETCD_INVALID_ENTRY);
+        return true;
+    }
+    arena_reset(&kv->arena);
+    enum etcd_error error = dispatch(kv, op, &job->context);
+    if (error == ETCD_OK && job->step != NULL) {
+        return false;
+    }
+    complete(kv, error);
+    return true;
+}
+
+bool kv_apply_step(struct kv *kv, uint32_t *items)
+{
+    CHECK(kv->job.is_open && kv->job.step != NULL);
+    enum etcd_error error = ETCD_OK;
+    if (!kv->job.step(kv, items, &error)) {
+        return false;
+    }
+    complete(kv, error);
+    return true;
+}
+
+bool kv_is_applying(const struct kv *kv)
+{
+    return kv->job.is_open;
+}
+
+void kv_apply(struct kv *kv, struct kv_position at, struct bytes entry, struct kv_result *result)
+{
+    bool is_done = kv_apply_start(kv, at, entry, result);
+    while (!is_done) {
+        uint32_t items = UINT32_MAX;
+        is_done = kv_apply_step(kv, &items);
     }
 }
 

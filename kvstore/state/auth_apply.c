@@ -75,6 +75,6 @@ enum etcd_error apply_auth(struct kv *kv, enum kv_op op, const struct kv_apply_c
     if (context->reply != NULL) {
         reply_header(kv, context->reply, mvcc_revision(kv->mvcc));
     }
-    return auth_apply(kv->auth, (enum auth_op)op, context->request, kv->applied.index,
+    return auth_apply(kv->auth, (enum auth_op)op, context->request, kv->job.at.index,
                       lessor_now(kv->lessor), mvcc_batch(kv->mvcc), context->reply);
 }

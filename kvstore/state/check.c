@@ -145,14 +145,14 @@ static enum etcd_error check_put(struct kv *kv, struct bytes message, uint64_t *
 static enum etcd_error check_txn(struct kv *kv, struct bytes message, uint64_t *ret_cost)
 {
     struct txn_request txn;
-    arena_reset(&kv->arena);
-    int code = txn_request_decode(message, &kv->arena, &txn);
+    arena_reset(&kv->check_arena);
+    int code = txn_request_decode(message, &kv->check_arena, &txn);
     if (code != 0) {
         return code == ERR_TOO_LARGE ? ETCD_TXN_TOO_DEEP : ETCD_INVALID_REQUEST;
     }
     *ret_cost = txn_cost(&txn);
-    enum etcd_error error = check_txn_request(&txn, kv->options.txn_ops_max, &kv->arena);
-    return error != ETCD_OK ? error : check_duplicate_keys(&txn, &kv->arena);
+    enum etcd_error error = check_txn_request(&txn, kv->options.txn_ops_max, &kv->check_arena);
+    return error != ETCD_OK ? error : check_duplicate_keys(&txn, &kv->check_arena);
 }
 
 static enum etcd_error check_small(enum kv_op op, struct bytes message, uint64_t *ret_cost)

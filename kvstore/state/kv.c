@@ -28,9 +28,19 @@ struct kv *kv_new(const struct kv_options *options)
     kv->auth = auth_new();
     arena_init(&kv->auth_arena);
     watch_hub_set_identity(kv->hub, options->cluster_id, options->member_id);
+    arena_init(&kv->check_arena);
     arena_init(&kv->arena);
     buf_init(&kv->scratch);
     return kv;
+}
+
+static void drop_job(struct kv *kv)
+{
+    if (kv->job.is_open) {
+        buf_deinit(&kv->job.delete_run.previous);
+        kv->job.is_open = false;
+        kv->job.step = NULL;
+    }
 }
 
 void kv_free(struct kv *kv)
@@ -38,6 +48,7 @@ void kv_free(struct kv *kv)
     if (kv == NULL) {
         return;
     }
+    drop_job(kv);
     compact_hash_clear(kv);
     watch_hub_free(kv->hub);
     lessor_free(kv->lessor);
@@ -45,6 +56,7 @@ void kv_free(struct kv *kv)
     auth_free(kv->auth);
     arena_deinit(&kv->auth_arena);
     mvcc_free(kv->mvcc);
+    arena_deinit(&kv->check_arena);
     arena_deinit(&kv->arena);
     buf_deinit(&kv->scratch);
     mem_free(kv);
@@ -66,6 +78,7 @@ static void attach_lease(void *context, int64_t lease, struct bytes key)
 int kv_restore(struct kv *kv, struct backend *backend, struct err *err)
 {
     int64_t old_revision = mvcc_revision(kv->mvcc);
+    drop_job(kv);
     kv->options.backend = backend;
     compact_hash_clear(kv);
     lessor_clear(kv->lessor);

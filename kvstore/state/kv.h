@@ -200,6 +200,15 @@ MUST_USE int kv_entry_decode(struct bytes entry, struct kv_entry_header *ret_hea
  * ETCD_INVALID_ENTRY everywhere. Watch events are queued in the hub before this returns. */
 void kv_apply(struct kv *kv, struct kv_position at, struct bytes entry, struct kv_result *result);
 
+/* The same in slices, for entries that delete a million keys. True: it is applied. False: go on
+ * with kv_apply_step, about *items keys at a time (what was used is taken off); entry and result
+ * must stay where they are. Until it is applied, only the functions that prepare or check a request
+ * may be called, and kv_restore, which drops it. */
+MUST_USE bool kv_apply_start(struct kv *kv, struct kv_position at, struct bytes entry,
+                             struct kv_result *result);
+MUST_USE bool kv_apply_step(struct kv *kv, uint32_t *items);
+bool kv_is_applying(const struct kv *kv);
+
 /* Apply the opaque part of a committed configuration entry (kvstore/cluster/cluster.h encodes it);
  * the reply is the encoded Member*Response. */
 void kv_apply_config(struct kv *kv, struct kv_position at, struct bytes change,
@@ -335,7 +344,8 @@ struct kv_stats {
     uint64_t leases;        /* gauge */
     uint64_t leases_granted;
     uint64_t leases_revoked;
-    uint64_t index_bytes; /* gauge: memory of the key index, about */
+    uint64_t leases_renewed; /* by this member as leader */
+    uint64_t index_bytes;    /* gauge: memory of the key index, about */
 };
 void kv_stats(const struct kv *kv, struct kv_stats *ret_stats);
 

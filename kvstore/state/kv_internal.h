@@ -3,6 +3,7 @@
 #define KVSTORE_STATE_KV_INTERNAL_H
 
 #include "base/arena.h"
+#include "base/pb.h"
 #include "kvstore/auth/authorize.h"
 #include "kvstore/cluster/cluster.h"
 #include "kvstore/lease/lessor.h"
@@ -12,6 +13,65 @@
 #include "kvstore/state/alarms.h"
 #include "kvstore/state/kv.h"
 #include "kvstore/watch/watch_hub.h"
+
+/* What an apply function gets: the request of one entry. reply is NULL where nobody waits. */
+struct kv_apply_context {
+    struct bytes request;
+    const struct kv_entry_header *header;
+    struct buf *reply;
+    struct kv_result *result; /* NULL with reply */
+};
+
+/* The deletion of a range, as far as it got. */
+struct delete_run {
+    struct key_range range;
+    struct key_cursor cursor; /* stays good: a deletion leaves the tree's shape as it is */
+    bool is_single;
+    bool wants_previous;
+    struct bytes key;
+    struct buf previous; /* prev_kvs, encoded */
+    uint64_t deleted;
+};
+
+/* One level of nested transactions: the next operation, and where its parent's messages began. */
+struct txn_frame {
+    const struct txn_request *txn;
+    uint32_t next;
+    size_t response_mark;
+    size_t body_mark;
+};
+
+struct txn_run {
+    struct txn_request txn;
+    struct txn_frame frames[REQUEST_TXN_DEPTH_MAX + 2];
+    uint32_t depth;
+    bool is_deleting; /* the present operation of the top frame */
+    size_t response_mark;
+    size_t body_mark;
+};
+
+struct revoke_run {
+    struct pb_reader ids;
+    bool is_single; /* one id, not in ids */
+    int64_t id;     /* 0: take the next one */
+    enum { REVOKE_SORT, REVOKE_DELETE, REVOKE_FORGET } phase;
+    uint32_t position;
+};
+
+/* One slice of an entry's work, up to *items small things; true: done, with *error. */
+typedef bool kv_job_step(struct kv *kv, uint32_t *items, enum etcd_error *error);
+
+/* The entry that is being applied. Between two slices the state is neither the old nor the new. */
+struct kv_job {
+    bool is_open;
+    kv_job_step *step; /* NULL: applied at once */
+    struct kv_position at;
+    struct kv_entry_header header;
+    struct kv_apply_context context;
+    struct delete_run delete_run;
+    struct txn_run txn;
+    struct revoke_run revoke;
+};
 
 enum { COMPACT_HASHES_MAX = 10 /* as etcd */, COMPACT_HASHES_WAITING_MAX = 16 };
 
@@ -44,19 +104,14 @@ struct kv {
     uint32_t taken_count;
     uint64_t db_size_bytes; /* at the last look */
 
+    struct kv_job job;
+
     struct arena auth_arena;     /* of one decision */
+    struct arena check_arena;    /* of one request, while an apply may be half done */
     struct arena arena;          /* of one apply */
     struct buf scratch;          /* of one apply */
     enum etcd_error reply_error; /* of one apply: the state is right, its reply cannot be made */
     struct kv_stats stats;
-};
-
-/* What an apply function gets: the request of one entry. reply is NULL where nobody waits. */
-struct kv_apply_context {
-    struct bytes request;
-    const struct kv_entry_header *header;
-    struct buf *reply;
-    struct kv_result *result; /* NULL with reply */
 };
 
 /* --- reply.c: the encoded parts of responses ---------------------------------------------- */
@@ -66,16 +121,34 @@ void reply_header(const struct kv *kv, struct buf *out, int64_t revision);
 /* Inside a transaction only the revision is set. */
 void reply_inner_header(struct buf *out, int64_t revision);
 
-/* --- write.c: put, delete range, transactions ---------------------------------------------- */
+/* --- write.c: put, delete range, compaction -------------------------------------------------- */
 
 enum etcd_error apply_put(struct kv *kv, const struct kv_apply_context *context);
 enum etcd_error apply_delete_range(struct kv *kv, const struct kv_apply_context *context);
-enum etcd_error apply_txn(struct kv *kv, const struct kv_apply_context *context);
 enum etcd_error apply_compaction(struct kv *kv, const struct kv_apply_context *context);
-/* Delete the live entry and its lease's claim on it, inside a transaction. */
-void delete_entry(struct kv *kv, struct key_entry *entry);
+enum etcd_error validate_put(const struct kv *kv, const struct put_request *put);
+/* Inside a transaction; the response's fields behind the header go to reply (may be NULL). */
+enum etcd_error execute_put(struct kv *kv, struct put_request put, struct buf *reply);
+/* The deletion in kv->job.delete_run, inside a transaction. True: done, or *error. */
+void delete_run_start(struct kv *kv, const struct delete_request *request, bool has_reply);
+bool delete_run_step(struct kv *kv, uint32_t *items, enum etcd_error *error);
+/* Append the response's fields behind the header; reply may be NULL. */
+void delete_run_finish(struct kv *kv, struct buf *reply);
+/* Take one of the items that fit this slice; false: the slice is over. */
+static inline bool take_item(uint32_t *items)
+{
+    if (*items == 0) {
+        return false;
+    }
+    *items -= 1;
+    return true;
+}
 /* Close the transaction and tell the watchers. */
 void end_transaction(struct kv *kv);
+
+/* --- txn.c ------------------------------------------------------------------------------------ */
+
+enum etcd_error apply_txn(struct kv *kv, const struct kv_apply_context *context);
 
 /* --- compact_hash.c ------------------------------------------------------------------------- */
 

@@ -110,28 +110,77 @@ enum etcd_error apply_lease_grant(struct kv *kv, const struct kv_apply_context *
     return ETCD_OK;
 }
 
-/* One revision for all its keys, in key order. */
-static bool revoke(struct kv *kv, int64_t id)
+/* A lease's keys go in one revision, in key order: they are sorted, deleted and forgotten in
+ * slices. True: this lease is gone. */
+static bool revoke_step(struct kv *kv, struct lease *lease, uint32_t *items)
 {
-    struct lease *lease = lessor_find(kv->lessor, id);
-    if (lease == NULL) {
+    struct revoke_run *run = &kv->job.revoke;
+    if (run->phase == REVOKE_SORT) {
+        if (!lease_sort_step(lease, items)) {
+            return false;
+        }
+        run->phase = REVOKE_DELETE;
+        run->position = 0;
+        mvcc_begin(kv->mvcc);
+    }
+    if (run->phase == REVOKE_DELETE) {
+        uint32_t count = 0;
+        const struct bytes *keys = lease_keys_sorted(lease, &count);
+        while (run->position < count) {
+            if (!take_item(items)) {
+                return false;
+            }
+            struct key_entry *entry = key_index_find(mvcc_index(kv->mvcc), keys[run->position++]);
+            CHECK(entry != NULL && !entry->is_tombstone);
+            mvcc_delete(kv->mvcc, entry); /* the claims go with the lease */
+            kv->stats.deletes += 1;
+        }
+        end_transaction(kv);
+        run->phase = REVOKE_FORGET;
+    }
+    if (!lessor_forget_keys(kv->lessor, lease, items)) {
         return false;
     }
-    uint32_t count = 0;
-    const struct bytes *keys = lease_keys_sorted(lease, &count);
-    mvcc_begin(kv->mvcc);
-    for (uint32_t i = 0; i < count; i++) {
-        struct key_entry *entry = key_index_find(mvcc_index(kv->mvcc), keys[i]);
-        CHECK(entry != NULL && !entry->is_tombstone);
-        mvcc_delete(kv->mvcc, entry); /* the claims go with the lease */
-        kv->stats.deletes += 1;
-    }
-    end_transaction(kv);
-    (void)lessor_remove(kv->lessor, id);
     uint8_t key[META_KEY_SIZE_MAX];
-    backend_batch_meta_delete(mvcc_batch(kv->mvcc), meta_key(key, id));
+    backend_batch_meta_delete(mvcc_batch(kv->mvcc), meta_key(key, lease_id(lease)));
+    (void)lessor_remove(kv->lessor, lease_id(lease));
     kv->stats.leases_revoked += 1;
     return true;
+}
+
+/* The next id of the entry; 0: none. */
+static int64_t next_id(struct revoke_run *run)
+{
+    struct pb_field field;
+    while (!run->is_single && pb_next(&run->ids, &field)) {
+        if (field.key == PB_VARINT(REVOKE_MANY_FIELD_IDS) && field.value != 0) {
+            return (int64_t)field.value;
+        }
+    }
+    return 0;
+}
+
+static bool step_revoke(struct kv *kv, uint32_t *items, enum etcd_error *error)
+{
+    struct revoke_run *run = &kv->job.revoke;
+    (void)error;
+    for (; run->id != 0; run->id = next_id(run)) {
+        struct lease *lease = lessor_find(kv->lessor, run->id);
+        if (lease != NULL && !revoke_step(kv, lease, items)) {
+            return false;
+        }
+        run->phase = REVOKE_SORT; /* leases that somebody revoked meanwhile are passed over */
+    }
+    if (kv->job.context.reply != NULL) {
+        reply_header(kv, kv->job.context.reply, mvcc_revision(kv->mvcc));
+    }
+    return true;
+}
+
+static void start_revoke(struct kv *kv, struct revoke_run run)
+{
+    kv->job.revoke = run;
+    kv->job.step = step_revoke;
 }
 
 enum etcd_error apply_lease_revoke(struct kv *kv, const struct kv_apply_context *context)
@@ -140,34 +189,25 @@ enum etcd_error apply_lease_revoke(struct kv *kv, const struct kv_apply_context 
     if (decode_fields(context->request, &fields) != 0) {
         return ETCD_INVALID_ENTRY;
     }
-    if (!revoke(kv, fields.number[0])) {
+    if (lessor_find(kv->lessor, fields.number[0]) == NULL) {
         return ETCD_LEASE_NOT_FOUND;
     }
-    if (context->reply != NULL) {
-        reply_header(kv, context->reply, mvcc_revision(kv->mvcc));
-    }
+    start_revoke(kv, (struct revoke_run){.is_single = true, .id = fields.number[0]});
     return ETCD_OK;
 }
 
-/* Leases that somebody revoked meanwhile are passed over. */
 enum etcd_error apply_lease_revoke_many(struct kv *kv, const struct kv_apply_context *context)
 {
     struct pb_reader check = pb_reader_make(context->request);
-    struct pb_reader reader = pb_reader_make(context->request);
     struct pb_field field;
     while (pb_next(&check, &field)) {
     }
     if (check.failed) {
         return ETCD_INVALID_ENTRY;
     }
-    while (pb_next(&reader, &field)) {
-        if (field.key == PB_VARINT(REVOKE_MANY_FIELD_IDS)) {
-            (void)revoke(kv, (int64_t)field.value);
-        }
-    }
-    if (context->reply != NULL) {
-        reply_header(kv, context->reply, mvcc_revision(kv->mvcc));
-    }
+    struct revoke_run run = {.ids = pb_reader_make(context->request)};
+    run.id = next_id(&run);
+    start_revoke(kv, run);
     return ETCD_OK;
 }
 
@@ -300,5 +340,7 @@ void kv_lease_keep_alive(struct kv *kv, struct bytes request, uint64_t now_ms,
     result->status = ETCD_OK;
     reply_header(kv, &result->reply, mvcc_revision(kv->mvcc));
     pb_put_i64(&result->reply, 2, fields.number[0]);
-    pb_put_i64(&result->reply, 3, lessor_renew(kv->lessor, fields.number[0], now_ms));
+    int64_t ttl_s = lessor_renew(kv->lessor, fields.number[0], now_ms);
+    kv->stats.leases_renewed += ttl_s > 0;
+    pb_put_i64(&result->reply, 3, ttl_s);
 }

@@ -1,5 +1,4 @@
-/* Put, DeleteRange and Txn at apply. Everything that can be refused is refused before the first
- * change, so a transaction happens whole or not at all. */
+/* Put, DeleteRange and Compaction at apply. */
 #include "base/check.h"
 #include "base/pb.h"
 #include "kvstore/mvcc/planted.h"
@@ -24,7 +23,7 @@ static const struct key_entry *find_live(const struct kv *kv, struct bytes key)
 
 /* --- put ------------------------------------------------------------------------------------- */
 
-static enum etcd_error validate_put(const struct kv *kv, const struct put_request *put)
+enum etcd_error validate_put(const struct kv *kv, const struct put_request *put)
 {
     if (put->key.size == 0) {
         return ETCD_EMPTY_KEY;
@@ -63,8 +62,7 @@ static enum etcd_error read_previous(struct kv *kv, struct put_request *put, str
     return ETCD_OK;
 }
 
-/* Inside a transaction; the response's fields behind the header go to reply (may be NULL). */
-static enum etcd_error execute_put(struct kv *kv, struct put_request put, struct buf *reply)
+enum etcd_error execute_put(struct kv *kv, struct put_request put, struct buf *reply)
 {
     enum etcd_error error = read_previous(kv, &put, reply);
     if (error != ETCD_OK) {
@@ -102,60 +100,83 @@ enum etcd_error apply_put(struct kv *kv, const struct kv_apply_context *context)
 
 /* --- delete ---------------------------------------------------------------------------------- */
 
-void delete_entry(struct kv *kv, struct key_entry *entry)
+/* Delete the live entry and its lease's claim on it. */
+static enum etcd_error delete_one(struct kv *kv, struct key_entry *entry)
 {
+    struct delete_run *run = &kv->job.delete_run;
+    if (run->wants_previous) {
+        struct bytes encoded;
+        if (mvcc_get(kv->mvcc, (struct revision){entry->mod, entry->sub}, &encoded) != 0) {
+            return ETCD_CORRUPT;
+        }
+        pb_put_message(&run->previous, 3, encoded);
+    }
     if (entry->has_lease) {
         lessor_detach(kv->lessor, key_entry_key(entry));
     }
     mvcc_delete(kv->mvcc, entry);
     kv->stats.deletes += 1;
-}
-
-static enum etcd_error delete_one(struct kv *kv, struct key_entry *entry, bool want_previous,
-                                  struct buf *previous)
-{
-    if (want_previous) {
-        struct bytes encoded;
-        if (mvcc_get(kv->mvcc, (struct revision){entry->mod, entry->sub}, &encoded) != 0) {
-            return ETCD_CORRUPT;
-        }
-        pb_put_message(previous, 3, encoded);
-    }
-    delete_entry(kv, entry);
+    run->deleted += 1;
     return ETCD_OK;
 }
 
-/* Inside a transaction; the response's fields behind the header go to reply (may be NULL). */
-static enum etcd_error execute_delete(struct kv *kv, const struct delete_request *request,
-                                      struct buf *reply)
+void delete_run_start(struct kv *kv, const struct delete_request *request, bool has_reply)
 {
-    struct key_range range;
-    bool want_previous = request->prev_kv && reply != NULL;
-    struct buf previous = BUF_INIT;
-    uint64_t deleted = 0;
-    enum etcd_error error = ETCD_OK;
-    if (!request_range(request->key, request->range_end, &range)) {
-        struct key_entry *entry = key_index_find(mvcc_index(kv->mvcc), request->key);
-        if (entry != NULL && !entry->is_tombstone) {
-            error = delete_one(kv, entry, want_previous, &previous);
-            deleted = 1;
+    struct delete_run *run = &kv->job.delete_run;
+    *run = (struct delete_run){
+        .wants_previous = request->prev_kv && has_reply, .key = request->key, .previous = BUF_INIT};
+    run->is_single = !request_range(request->key, request->range_end, &run->range);
+    if (!run->is_single) {
+        run->cursor = key_index_seek(mvcc_index(kv->mvcc), run->range.start);
+    }
+}
+
+bool delete_run_step(struct kv *kv, uint32_t *items, enum etcd_error *error)
+{
+    struct delete_run *run = &kv->job.delete_run;
+    if (run->is_single) {
+        struct key_entry *entry = key_index_find(mvcc_index(kv->mvcc), run->key);
+        *error = entry == NULL || entry->is_tombstone ? ETCD_OK : delete_one(kv, entry);
+        return true;
+    }
+    if (!run->range.is_unbounded && bytes_compare(run->range.start, run->range.end) >= 0) {
+        return true; /* nothing lies between */
+    }
+    while (take_item(items)) {
+        struct key_entry *entry = key_cursor_next_live(&run->cursor);
+        if (entry == NULL || !key_range_contains(&run->range, key_entry_key(entry))) {
+            return true;
         }
-    } else if (range.is_unbounded || bytes_compare(range.start, range.end) < 0) {
-        /* A deletion leaves the tree's shape as it is, so the cursor stays good. */
-        struct key_cursor cursor = key_index_seek(mvcc_index(kv->mvcc), range.start);
-        for (struct key_entry *entry = key_cursor_next_live(&cursor);
-             error == ETCD_OK && entry != NULL && key_range_contains(&range, key_entry_key(entry));
-             entry = key_cursor_next_live(&cursor)) {
-            error = delete_one(kv, entry, want_previous, &previous);
-            deleted += 1;
+        *error = delete_one(kv, entry);
+        if (*error != ETCD_OK) {
+            return true;
         }
     }
+    return false;
+}
+
+void delete_run_finish(struct kv *kv, struct buf *reply)
+{
+    struct delete_run *run = &kv->job.delete_run;
     if (reply != NULL) {
-        pb_put_u64(reply, 2, deleted);
-        buf_append_bytes(reply, buf_bytes(&previous));
+        pb_put_u64(reply, 2, run->deleted);
+        buf_append_bytes(reply, buf_bytes(&run->previous));
     }
-    buf_deinit(&previous);
-    return error;
+    buf_deinit(&run->previous);
+}
+
+static bool step_delete_range(struct kv *kv, uint32_t *items, enum etcd_error *error)
+{
+    if (!delete_run_step(kv, items, error)) {
+        return false;
+    }
+    end_transaction(kv);
+    struct buf *reply = kv->job.context.reply;
+    if (reply != NULL) {
+        reply_header(kv, reply, mvcc_revision(kv->mvcc));
+    }
+    delete_run_finish(kv, reply);
+    return true;
 }
 
 enum etcd_error apply_delete_range(struct kv *kv, const struct kv_apply_context *context)
@@ -167,181 +188,10 @@ enum etcd_error apply_delete_range(struct kv *kv, const struct kv_apply_context 
     if (request.key.size == 0) {
         return ETCD_EMPTY_KEY;
     }
-    struct buf *body = context->reply == NULL ? NULL : &kv->scratch;
-    buf_clear(&kv->scratch);
     mvcc_begin(kv->mvcc);
-    enum etcd_error error = execute_delete(kv, &request, body);
-    end_transaction(kv);
-    if (body != NULL) {
-        reply_header(kv, context->reply, mvcc_revision(kv->mvcc));
-        buf_append_bytes(context->reply, buf_bytes(body));
-    }
-    return error;
-}
-
-/* --- txn ------------------------------------------------------------------------------------- */
-
-static const struct txn_ops *chosen(const struct txn_request *txn)
-{
-    return txn->succeeded ? &txn->success : &txn->failure;
-}
-
-static enum etcd_error validate_puts(struct kv *kv, const struct txn_request *txn)
-{
-    const struct txn_ops *ops = chosen(txn);
-    enum etcd_error error = ETCD_OK;
-    for (uint32_t i = 0; error == ETCD_OK && i < ops->count; i++) {
-        if (ops->ops[i].kind == TXN_OP_PUT) {
-            error = validate_put(kv, &ops->ops[i].put);
-        } else if (ops->ops[i].kind == TXN_OP_TXN) {
-            error = validate_puts(kv, ops->ops[i].txn);
-        }
-    }
-    return error;
-}
-
-static enum etcd_error validate_ranges(struct kv *kv, const struct txn_request *txn)
-{
-    const struct txn_ops *ops = chosen(txn);
-    for (uint32_t i = 0; i < ops->count; i++) {
-        enum etcd_error error = ETCD_OK;
-        if (ops->ops[i].kind == TXN_OP_TXN) {
-            error = validate_ranges(kv, ops->ops[i].txn);
-        } else if (ops->ops[i].kind == TXN_OP_RANGE && ops->ops[i].range.revision > 0) {
-            int64_t revision = ops->ops[i].range.revision;
-            error = revision > mvcc_revision(kv->mvcc)           ? ETCD_FUTURE_REVISION
-                    : revision < mvcc_compact_revision(kv->mvcc) ? ETCD_COMPACTED
-                                                                 : ETCD_OK;
-        }
-        if (error != ETCD_OK) {
-            return error;
-        }
-    }
+    delete_run_start(kv, &request, context->reply != NULL);
+    kv->job.step = step_delete_range;
     return ETCD_OK;
-}
-
-static enum etcd_error execute_range(struct kv *kv, const struct range_request *request,
-                                     struct buf *reply)
-{
-    if (reply == NULL) {
-        return ETCD_OK; /* it changes nothing */
-    }
-    struct range range;
-    int64_t now = PLANTED(49) ? mvcc_revision(kv->mvcc) : mvcc_now(kv->mvcc);
-    reply_inner_header(reply, now);
-    enum range_status status = range_start(&range, kv->mvcc, request, now);
-    if (status == RANGE_OK) {
-        status = range_step(&range, kv->mvcc, 0, 0, reply);
-    }
-    if (status == RANGE_OK) {
-        pb_put_u64(reply, 3, range.more);
-        pb_put_u64(reply, 4, range.count);
-    }
-    range_deinit(&range);
-    if (status == RANGE_TOO_LARGE) {
-        kv->reply_error = ETCD_REPLY_TOO_LARGE; /* only this reply fails, the writes go on */
-        return ETCD_OK;
-    }
-    return error_from_range(status);
-}
-
-static enum etcd_error execute_txn(struct kv *kv, const struct txn_request *txn, struct buf *reply);
-
-static enum etcd_error execute_delete_op(struct kv *kv, const struct delete_request *request,
-                                         struct buf *reply)
-{
-    if (reply == NULL) {
-        return execute_delete(kv, request, NULL);
-    }
-    struct buf body = BUF_INIT;
-    enum etcd_error error = execute_delete(kv, request, &body);
-    reply_inner_header(reply, mvcc_now(kv->mvcc));
-    buf_append_bytes(reply, buf_bytes(&body));
-    buf_deinit(&body);
-    return error;
-}
-
-/* The response of one operation, without its place in ResponseOp. */
-static enum etcd_error execute_op_body(struct kv *kv, const struct txn_op *op, struct buf *reply)
-{
-    switch (op->kind) {
-    case TXN_OP_RANGE:
-        return execute_range(kv, &op->range, reply);
-    case TXN_OP_PUT:
-        if (reply != NULL) {
-            reply_inner_header(reply, mvcc_revision(kv->mvcc) + 1);
-        }
-        return execute_put(kv, op->put, reply);
-    case TXN_OP_DELETE:
-        return execute_delete_op(kv, &op->delete_range, reply);
-    case TXN_OP_TXN:
-        return execute_txn(kv, op->txn, reply);
-    case TXN_OP_NONE:
-        break;
-    }
-    return ETCD_OK;
-}
-
-/* The kinds are numbered like the fields of RequestOp and ResponseOp. */
-static enum etcd_error execute_op(struct kv *kv, const struct txn_op *op, struct buf *reply)
-{
-    if (reply == NULL || op->kind == TXN_OP_NONE) {
-        return execute_op_body(kv, op, reply);
-    }
-    size_t response = pb_begin_message(reply, 3);
-    size_t body = pb_begin_message(reply, (uint32_t)op->kind);
-    enum etcd_error error = execute_op_body(kv, op, reply);
-    pb_end_message(reply, body);
-    pb_end_message(reply, response);
-    return error;
-}
-
-/* Fields 2 and 3 of TxnResponse; a nested one has no header. */
-static enum etcd_error execute_txn(struct kv *kv, const struct txn_request *txn, struct buf *reply)
-{
-    const struct txn_ops *ops = chosen(txn);
-    if (reply != NULL) {
-        pb_put_u64(reply, 2, txn->succeeded);
-    }
-    for (uint32_t i = 0; i < ops->count; i++) {
-        enum etcd_error error = execute_op(kv, &ops->ops[i], reply);
-        if (error != ETCD_OK) {
-            return error;
-        }
-    }
-    return ETCD_OK;
-}
-
-enum etcd_error apply_txn(struct kv *kv, const struct kv_apply_context *context)
-{
-    struct txn_request txn;
-    if (txn_request_decode(context->request, &kv->arena, &txn) != 0) {
-        return ETCD_INVALID_ENTRY;
-    }
-    if (txn_cost(&txn) > 0 && alarms_any(&kv->alarms, KV_ALARM_NO_SPACE)) {
-        return ETCD_NO_SPACE;
-    }
-    enum etcd_error error = evaluate_compares(kv, &txn);
-    error = error != ETCD_OK ? error : validate_puts(kv, &txn);
-    error = error != ETCD_OK ? error : validate_ranges(kv, &txn);
-    if (error != ETCD_OK) {
-        return error;
-    }
-    struct buf *body = context->reply == NULL ? NULL : &kv->scratch;
-    buf_clear(&kv->scratch);
-    kv->reply_error = ETCD_OK;
-    mvcc_begin(kv->mvcc);
-    error = execute_txn(kv, &txn, body);
-    end_transaction(kv);
-    kv->stats.txns += 1;
-    if (error == ETCD_OK) {
-        error = kv->reply_error;
-    }
-    if (body != NULL) {
-        reply_header(kv, context->reply, mvcc_revision(kv->mvcc));
-        buf_append_bytes(context->reply, buf_bytes(body));
-    }
-    return error;
 }
 
 /* --- compaction ------------------------------------------------------------------------------ */

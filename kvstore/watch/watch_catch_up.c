@@ -54,12 +54,15 @@ static void admit(struct watch_hub *hub)
     int64_t now = mvcc_revision(hub->mvcc);
     if (is_new_pass) {
         hub->cursor = now + 1;
+        hub->cursor_sub = 0;
     }
+    /* A part of the cursor's revision has been seen already. */
+    int64_t first = hub->cursor + (hub->cursor_sub > 0 ? 1 : 0);
     list_foreach_safe (item, &hub->waiting) {
         struct watcher *watcher = container_of(item, struct watcher, in_state);
         if (watcher->next > now) {
             watcher_set_state(watcher, WATCHER_SYNCED);
-        } else if (is_new_pass || watcher->next >= hub->cursor) {
+        } else if (is_new_pass || watcher->next >= first) {
             watcher_set_state(watcher, WATCHER_ACTIVE);
             hub->cursor = watcher->next < hub->cursor ? watcher->next : hub->cursor;
         }
@@ -120,33 +123,38 @@ static int scan_record(struct watch_hub *hub, const struct backend_record *store
     struct blob *kv = NULL;
     int code = change_of(hub, stored, &change, &kv);
     if (code == 0) {
-        watch_offer(hub, &hub->active_index, &change);
+        watch_offer(hub, &hub->active_index, &change, &hub->passed);
         blob_unref(kv);
     }
     return code;
 }
 
-/* Revisions from the cursor on, until enough records were seen and a revision is complete. True:
- * the pass is over. */
+static void move_cursor(struct watch_hub *hub, int64_t main)
+{
+    watch_flush(&hub->passed, hub->cursor);
+    hub->cursor = main;
+    hub->cursor_sub = 0;
+}
+
+/* Revisions from the cursor on, until enough records were seen: to the end of a revision, unless
+ * that is far away. True: the pass is over. */
 static bool scan(struct watch_hub *hub, uint32_t records)
 {
-    struct revision at = {hub->cursor, 0};
     struct revision end = {mvcc_revision(hub->mvcc) + 1, 0};
     uint32_t done = 0;
     for (;;) {
         struct backend_record found[SCAN_RECORDS];
         uint32_t count = 0;
+        struct revision at = {hub->cursor, hub->cursor_sub};
         if (list_is_empty(&hub->active) ||
             mvcc_scan(hub->mvcc, at, end, found, SCAN_RECORDS, &count) != 0 || count == 0) {
-            watch_flush(hub, hub->cursor);
-            hub->cursor = end.main;
+            move_cursor(hub, end.main);
             return true;
         }
         for (uint32_t i = 0; i < count; i++) {
             int64_t main = (int64_t)found[i].revision.main;
             if (main != hub->cursor) {
-                watch_flush(hub, hub->cursor);
-                hub->cursor = main;
+                move_cursor(hub, main);
                 if ((records != 0 && done >= records) || list_is_empty(&hub->active)) {
                     return list_is_empty(&hub->active);
                 }
@@ -155,7 +163,10 @@ static bool scan(struct watch_hub *hub, uint32_t records)
                 return true;
             }
             done += 1;
-            at = (struct revision){main, found[i].revision.sub + 1};
+            hub->cursor_sub = found[i].revision.sub + 1;
+        }
+        if (records != 0 && done >= records + SCAN_RECORDS) {
+            return false;
         }
     }
 }

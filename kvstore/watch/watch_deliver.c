@@ -4,6 +4,8 @@
 #include "kvstore/mvcc/planted.h"
 #include "kvstore/watch/watch_internal.h"
 
+enum { DELIVERIES_KEPT = 4096 };
+
 /* The value before; left out when the revision before is compacted (etcd reads it at main - 1). */
 static void load_previous(struct watch_hub *hub, struct watch_event *event,
                           struct revision previous)
@@ -14,15 +16,15 @@ static void load_previous(struct watch_hub *hub, struct watch_event *event,
     }
 }
 
-static void add_delivery(struct watch_hub *hub, struct watcher *watcher, struct watch_event *event)
+static void add_delivery(struct watch_deliveries *to, struct watcher *watcher,
+                         struct watch_event *event)
 {
-    if (hub->delivery_count == hub->delivery_capacity) {
-        hub->delivery_capacity = hub->delivery_capacity == 0 ? 64 : hub->delivery_capacity * 2;
-        hub->deliveries =
-            mem_reallocarray(hub->deliveries, hub->delivery_capacity, sizeof *hub->deliveries);
+    if (to->count == to->capacity) {
+        to->capacity = to->capacity == 0 ? 64 : to->capacity * 2;
+        to->items = mem_reallocarray(to->items, to->capacity, sizeof *to->items);
     }
     event->reference_count += 1;
-    hub->deliveries[hub->delivery_count++] = (struct watch_delivery){watcher, event};
+    to->items[to->count++] = (struct watch_delivery){watcher, event};
 }
 
 static bool wants(const struct watcher *watcher, const struct mvcc_change *change)
@@ -34,7 +36,7 @@ static bool wants(const struct watcher *watcher, const struct mvcc_change *chang
 }
 
 void watch_offer(struct watch_hub *hub, const struct watch_index *index,
-                 const struct mvcc_change *change)
+                 const struct mvcc_change *change, struct watch_deliveries *to)
 {
     watch_index_find(index, change->key, &hub->matches);
     struct watch_event *event = NULL;
@@ -49,7 +51,7 @@ void watch_offer(struct watch_hub *hub, const struct watch_index *index,
         if (watcher->prev_kv && !event->has_previous) {
             load_previous(hub, event, change->previous);
         }
-        add_delivery(hub, watcher, event);
+        add_delivery(to, watcher, event);
     }
     watch_event_unref(event);
 }
@@ -76,14 +78,15 @@ static void sort_deliveries(struct watch_delivery *items, uint32_t count)
 }
 
 /* One change gives each watcher one event; with more, a watcher's events may lie apart. */
-static bool needs_sorting(const struct watch_hub *hub)
+static bool needs_sorting(const struct watch_deliveries *deliveries)
 {
     bool is_sorted = true;
     bool is_one_event = true;
-    for (uint32_t i = 1; i < hub->delivery_count; i++) {
-        const struct watch_delivery *before = &hub->deliveries[i - 1];
-        is_sorted = is_sorted && before->watcher->serial <= hub->deliveries[i].watcher->serial;
-        is_one_event = is_one_event && before->event == hub->deliveries[i].event;
+    for (uint32_t i = 1; i < deliveries->count; i++) {
+        const struct watch_delivery *before = &deliveries->items[i - 1];
+        const struct watch_delivery *item = &deliveries->items[i];
+        is_sorted = is_sorted && before->watcher->serial <= item->watcher->serial;
+        is_one_event = is_one_event && before->event == item->event;
     }
     return !is_sorted && !is_one_event;
 }
@@ -114,24 +117,56 @@ static void deliver_group(struct watcher *watcher, const struct watch_delivery *
     watcher->had_event = true;
 }
 
-void watch_flush(struct watch_hub *hub, int64_t main)
+void watch_flush(struct watch_deliveries *deliveries, int64_t main)
 {
-    if (needs_sorting(hub)) {
-        sort_deliveries(hub->deliveries, hub->delivery_count);
+    struct watch_delivery *items = deliveries->items;
+    if (needs_sorting(deliveries)) {
+        sort_deliveries(items, deliveries->count);
     }
-    for (uint32_t i = 0; i < hub->delivery_count;) {
+    for (uint32_t i = 0; i < deliveries->count;) {
         uint32_t end = i + 1;
-        while (end < hub->delivery_count &&
-               hub->deliveries[end].watcher == hub->deliveries[i].watcher) {
+        while (end < deliveries->count && items[end].watcher == items[i].watcher) {
             end += 1;
         }
-        deliver_group(hub->deliveries[i].watcher, &hub->deliveries[i], end - i, main);
+        deliver_group(items[i].watcher, &items[i], end - i, main);
         i = end;
     }
-    for (uint32_t i = 0; i < hub->delivery_count; i++) {
-        watch_event_unref(hub->deliveries[i].event);
+    watch_deliveries_drop(deliveries, NULL);
+}
+
+void watch_deliveries_drop(struct watch_deliveries *deliveries, const struct watcher *watcher)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < deliveries->count; i++) {
+        if (watcher != NULL && deliveries->items[i].watcher != watcher) {
+            deliveries->items[kept++] = deliveries->items[i];
+        } else {
+            watch_event_unref(deliveries->items[i].event);
+        }
     }
-    hub->delivery_count = 0;
+    deliveries->count = kept;
+    if (kept == 0 && deliveries->capacity > DELIVERIES_KEPT) {
+        watch_deliveries_deinit(deliveries);
+    }
+}
+
+void watch_deliveries_deinit(struct watch_deliveries *deliveries)
+{
+    for (uint32_t i = 0; i < deliveries->count; i++) {
+        watch_event_unref(deliveries->items[i].event);
+    }
+    mem_free(deliveries->items);
+    *deliveries = (struct watch_deliveries){.items = NULL};
+}
+
+/* Too much for one go: everybody reads it from the store, in slices. */
+static void postpone(struct watch_hub *hub, int64_t main)
+{
+    while (!list_is_empty(&hub->synced)) {
+        struct watcher *watcher = container_of(hub->synced.next, struct watcher, in_state);
+        watcher->next = main > watcher->next ? main : watcher->next;
+        watcher_set_state(watcher, WATCHER_WAITING);
+    }
 }
 
 void watch_hub_notify(struct watch_hub *hub, const struct mvcc_change *changes, uint32_t count)
@@ -139,8 +174,12 @@ void watch_hub_notify(struct watch_hub *hub, const struct mvcc_change *changes, 
     if (list_is_empty(&hub->synced)) {
         return;
     }
-    for (uint32_t i = 0; i < count; i++) {
-        watch_offer(hub, &hub->synced_index, &changes[i]);
+    if (count > WATCH_CHANGES_AT_ONCE_MAX) {
+        postpone(hub, changes[0].at.main);
+        return;
     }
-    watch_flush(hub, changes[0].at.main);
+    for (uint32_t i = 0; i < count; i++) {
+        watch_offer(hub, &hub->synced_index, &changes[i], &hub->fresh);
+    }
+    watch_flush(&hub->fresh, changes[0].at.main);
 }

@@ -32,10 +32,8 @@ void watch_hub_free(struct watch_hub *hub)
     watch_index_deinit(&hub->synced_index);
     watch_index_deinit(&hub->active_index);
     watch_matches_deinit(&hub->matches);
-    for (uint32_t i = 0; i < hub->delivery_count; i++) {
-        watch_event_unref(hub->deliveries[i].event); /* a pass that a failed read broke off */
-    }
-    mem_free(hub->deliveries);
+    watch_deliveries_deinit(&hub->fresh);
+    watch_deliveries_deinit(&hub->passed);
     mem_free(hub);
 }
 
@@ -145,6 +143,9 @@ void watcher_set_state(struct watcher *watcher, enum watcher_state state)
 void watcher_free(struct watcher *watcher)
 {
     struct watch_hub *hub = watcher->stream->hub;
+    if (watcher->state == WATCHER_ACTIVE) {
+        watch_deliveries_drop(&hub->passed, watcher);
+    }
     if (watcher->node.group != NULL) {
         watch_index_remove(watcher->state == WATCHER_SYNCED ? &hub->synced_index
                                                             : &hub->active_index,
@@ -191,6 +192,8 @@ void watch_hub_replaced(struct watch_hub *hub, int64_t old_revision)
         watcher->next = old_revision + 1 > watcher->next ? old_revision + 1 : watcher->next;
         watcher_set_state(watcher, WATCHER_WAITING);
     }
+    watch_deliveries_drop(&hub->passed, NULL);
+    hub->cursor_sub = 0;
     list_foreach_safe (item, &hub->active) {
         struct watcher *watcher = container_of(item, struct watcher, in_state);
         watcher->next = hub->cursor > watcher->next ? hub->cursor : watcher->next;

@@ -82,6 +82,13 @@ struct watch_delivery {
     struct watch_event *event; /* a reference */
 };
 
+/* Of one revision, until it is flushed. */
+struct watch_deliveries {
+    struct watch_delivery *items;
+    uint32_t count;
+    uint32_t capacity;
+};
+
 struct watch_hub {
     struct mvcc *mvcc;
     uint64_t cluster_id;
@@ -96,17 +103,16 @@ struct watch_hub {
     struct list progress;
     struct watch_index synced_index;
     struct watch_index active_index;
-    int64_t cursor; /* of the pass: revisions below are delivered to ACTIVE watchers */
+    int64_t cursor;      /* of the pass: revisions below are delivered to ACTIVE watchers */
+    uint32_t cursor_sub; /* of that revision, records below are in passed */
     uint64_t next_serial;
     size_t bytes;
     uint64_t stream_count;
     uint64_t watcher_count;
     uint64_t item_count;
     bool check_compaction;
-    /* Of one revision, until it is flushed. */
-    struct watch_delivery *deliveries;
-    uint32_t delivery_count;
-    uint32_t delivery_capacity;
+    struct watch_deliveries fresh;  /* to SYNCED watchers */
+    struct watch_deliveries passed; /* to ACTIVE ones; a large revision takes several slices */
     struct watch_matches matches;
 };
 
@@ -124,8 +130,11 @@ bool watch_queue_is_full(const struct watch_stream *stream);
 /* --- watch_deliver.c --- */
 /* Offer a change to the watchers of an index; flush after the last one of a revision. */
 void watch_offer(struct watch_hub *hub, const struct watch_index *index,
-                 const struct mvcc_change *change);
-void watch_flush(struct watch_hub *hub, int64_t main);
+                 const struct mvcc_change *change, struct watch_deliveries *to);
+void watch_flush(struct watch_deliveries *deliveries, int64_t main);
+/* What is not wanted any more: of one watcher, or (NULL) all. */
+void watch_deliveries_drop(struct watch_deliveries *deliveries, const struct watcher *watcher);
+void watch_deliveries_deinit(struct watch_deliveries *deliveries);
 
 /* --- watch_hub.c --- */
 void watcher_set_state(struct watcher *watcher, enum watcher_state state);

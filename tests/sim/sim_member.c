@@ -217,6 +217,7 @@ static int open_node(struct sim_member *member, const struct wal_recovered *reco
         .compact_entries = sim->dials.compact_entries,
         .compact_bytes = 256 << 10,
         .recent_bytes = 32 << 10,
+        .apply_items = 1, /* nearly everything takes several slices */
         .store_interval_ms = 20,
         .store_bytes_max = 4096,
         .max_learners = 2,

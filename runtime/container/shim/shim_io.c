@@ -109,6 +109,33 @@ static bool read_output(struct shim *shim, struct shim_process *process, unsigne
     return true;
 }
 
+/* What the watch of an output waits for. */
+static void watch_output(struct shim *shim, struct shim_process *process, unsigned stream)
+{
+    struct shim_watch *watch = &process->output[stream];
+    bool has_input = process->has_terminal && buf_size(&process->input_waiting) > 0;
+    if (watch->fd >= 0) {
+        shim_watch_change(shim, watch,
+                          (process->is_paused ? 0U : EPOLLIN) | (has_input ? EPOLLOUT : 0U));
+    }
+}
+
+static void set_paused(struct shim *shim, struct shim_process *process, bool is_paused)
+{
+    if (process->is_paused != is_paused) {
+        process->is_paused = is_paused;
+        watch_output(shim, process, 0);
+        watch_output(shim, process, 1);
+    }
+}
+
+void shim_process_resume(struct shim *shim, struct shim_process *process)
+{
+    if (process->is_paused && !shim_server_is_behind(shim, process)) {
+        set_paused(shim, process, false);
+    }
+}
+
 static int input_fd(const struct shim_process *process)
 {
     return process->has_terminal ? process->output[0].fd : process->input.fd;
@@ -135,14 +162,13 @@ static void write_input(struct shim *shim, struct shim_process *process)
     }
     bool is_empty = buf_size(&process->input_waiting) == 0;
     if (process->has_terminal) {
-        if (process->output[0].fd >= 0) {
-            shim_watch_change(shim, &process->output[0], EPOLLIN | (is_empty ? 0U : EPOLLOUT));
-        }
+        watch_output(shim, process, 0);
     } else if (process->input.fd >= 0 && is_empty && process->input_closing) {
         shim_watch_close(shim, &process->input);
     } else if (process->input.fd >= 0) {
         shim_watch_change(shim, &process->input, is_empty ? 0U : EPOLLOUT);
     }
+    shim_server_input_taken(shim, process);
 }
 
 static void on_output(struct shim *shim, struct shim_watch *watch, uint32_t events)
@@ -153,6 +179,10 @@ static void on_output(struct shim *shim, struct shim_watch *watch, uint32_t even
     }
     if ((events & ~(uint32_t)EPOLLOUT) != 0) {
         (void)read_output(shim, process, watch == &process->output[1] ? 1 : 0);
+        /* The container itself never waits for a reader; an exec has nobody else. */
+        if (process != &shim->main && shim_server_is_behind(shim, process)) {
+            set_paused(shim, process, true);
+        }
     }
 }
 
@@ -161,6 +191,8 @@ static void on_input(struct shim *shim, struct shim_watch *watch, uint32_t event
     struct shim_process *process = find_owner(shim, watch);
     if ((events & EPOLLERR) != 0) {
         shim_watch_close(shim, watch); /* the reader is gone */
+        buf_clear(&process->input_waiting);
+        shim_server_input_taken(shim, process);
         return;
     }
     write_input(shim, process);

@@ -40,6 +40,40 @@ void shim_client_drop(struct shim *shim, struct shim_client *client)
     list_remove(&client->link);
     mem_free(client);
     shim->client_count--;
+    if (stream != NULL) {
+        shim_process_resume(shim, stream); /* nobody reads it now: it goes on */
+    }
+}
+
+/* A client is not read while the process it gives input to does not read either. */
+static uint32_t client_events(const struct shim_client *client)
+{
+    const struct shim_process *stream = client->stream;
+    bool is_held = stream != NULL && client->gives_input && !stream->has_exited &&
+                   buf_size(&stream->input_waiting) > SHIM_INPUT_HIGH;
+    return (is_held ? 0U : EPOLLIN) | (buf_size(&client->to_send) > 0 ? EPOLLOUT : 0U);
+}
+
+bool shim_server_is_behind(const struct shim *shim, const struct shim_process *process)
+{
+    list_foreach (item, &shim->clients) {
+        const struct shim_client *client = container_of(item, struct shim_client, link);
+        if (client->stream == process && client->wants_output &&
+            buf_size(&client->to_send) > SHIM_OUTPUT_HIGH) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void shim_server_input_taken(struct shim *shim, const struct shim_process *process)
+{
+    list_foreach (item, &shim->clients) {
+        struct shim_client *client = container_of(item, struct shim_client, link);
+        if (client->stream == process && client->gives_input && !client->is_closing) {
+            shim_watch_change(shim, &client->watch, client_events(client));
+        }
+    }
 }
 
 /* false: the client is gone. */
@@ -66,7 +100,10 @@ static bool flush(struct shim *shim, struct shim_client *client)
         shim_client_drop(shim, client);
         return false;
     }
-    shim_watch_change(shim, &client->watch, EPOLLIN | (is_waiting ? (uint32_t)EPOLLOUT : 0U));
+    shim_watch_change(shim, &client->watch, client_events(client));
+    if (client->stream != NULL) {
+        shim_process_resume(shim, client->stream);
+    }
     return true;
 }
 
@@ -85,7 +122,7 @@ void shim_client_send(struct shim *shim, struct shim_client *client,
     uint8_t *place = buf_reserve(&client->to_send, size);
     (void)coracle__shim__shim_reply__pack(reply, place); /* writes what get_packed_size said */
     buf_commit(&client->to_send, size);
-    shim_watch_change(shim, &client->watch, EPOLLIN | EPOLLOUT);
+    shim_watch_change(shim, &client->watch, client_events(client));
 }
 
 /* Carry out the whole frames that have arrived; false: nonsense. */
@@ -231,8 +268,8 @@ void shim_server_exited(struct shim *shim, struct shim_process *process)
         struct shim_client *client = container_of(item, struct shim_client, link);
         if (client->stream == process) {
             reply.id = client->stream_id;
-            shim_client_send(shim, client, &reply);
             client->stream = NULL;
+            shim_client_send(shim, client, &reply);
         }
     }
 }

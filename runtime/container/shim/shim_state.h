@@ -30,6 +30,7 @@ struct shim_process {
     bool has_exited;
     bool has_terminal;
     bool input_closing; /* close standard input when input is written */
+    bool is_paused;     /* an exec whose reader is slow: its output stays in its pipe */
     int exit_code;
     int signal;
     bool oom_killed;
@@ -107,6 +108,11 @@ struct shim {
 
 int64_t shim_now_ns(void); /* CLOCK_REALTIME */
 
+enum {
+    SHIM_INPUT_HIGH = 256 * 1024,  /* waiting input above this: its giver is not read */
+    SHIM_OUTPUT_HIGH = 256 * 1024, /* waiting output above this: an exec is not read */
+};
+
 /* shim_io.c */
 void shim_watch_add(struct shim *shim, struct shim_watch *watch, int fd, uint32_t events,
                     void (*on_ready)(struct shim *, struct shim_watch *, uint32_t));
@@ -120,6 +126,8 @@ void shim_process_serve(struct shim *shim, struct shim_process *process, int inp
 void shim_process_give_input(struct shim *shim, struct shim_process *process, struct bytes data);
 void shim_process_close_input(struct shim *shim, struct shim_process *process);
 MUST_USE int shim_process_resize(struct shim_process *process, uint32_t width, uint32_t height);
+/* Its readers have caught up, perhaps: read its output again. */
+void shim_process_resume(struct shim *shim, struct shim_process *process);
 /* It has ended: what it wrote is read, clients are told. */
 void shim_process_finish(struct shim *shim, struct shim_process *process, int status);
 
@@ -144,6 +152,10 @@ void shim_client_drop(struct shim *shim, struct shim_client *client);
 /* Output of a process for everyone attached to it. */
 void shim_server_output(struct shim *shim, struct shim_process *process, unsigned stream,
                         struct bytes data);
+/* True when somebody attached to the process has much to read still. */
+bool shim_server_is_behind(const struct shim *shim, const struct shim_process *process);
+/* The process took input: those who give it may go on. */
+void shim_server_input_taken(struct shim *shim, const struct shim_process *process);
 /* Answer those who wait for the process; end the streams attached to it. */
 void shim_server_exited(struct shim *shim, struct shim_process *process);
 

@@ -4,6 +4,12 @@
 #include "base/mem.h"
 #include "base/prng.h"
 
+static void promote(struct lessor *lessor, uint64_t now_ms, uint64_t extend_ms)
+{
+    lessor_promote(lessor, now_ms, extend_ms);
+    assert_true(lessor_promote_step(lessor, UINT32_MAX));
+}
+
 static int set_up(void **state)
 {
     *state = world_new();
@@ -145,7 +151,7 @@ static void test_only_the_leader_knows_deadlines(void **state)
     assert_true(lessor_deadline_ms(lessor) == UINT64_MAX);
     assert_int_equal(lessor_renew(lessor, 1, 1000), 0);
     assert_null(lessor_take_expired(lessor, UINT64_MAX, 1));
-    lessor_promote(lessor, 1000, 500);
+    promote(lessor, 1000, 500);
     assert_int_equal(lessor_deadline_ms(lessor), 1000 + 500 + 10000);
     assert_int_equal(lessor_remaining_s(lessor, 1, 6500), 5);
     assert_int_equal(lessor_remaining_s(lessor, 2, 6500), INT64_MIN);
@@ -157,7 +163,7 @@ static void test_a_lease_granted_while_leading_starts_now(void **state)
 {
     struct kv_world *world = *state;
     struct lessor *lessor = kv_lessor(world->kv);
-    lessor_promote(lessor, 1000, 0);
+    promote(lessor, 1000, 0);
     lessor_set_now(lessor, 5000);
     assert_int_equal(world_grant(world, 1, 10), ETCD_OK);
     assert_int_equal(lessor_deadline_ms(lessor), 15000);
@@ -169,10 +175,10 @@ static void test_a_new_leader_gives_every_lease_its_full_time_again(void **state
 {
     struct kv_world *world = *state;
     struct lessor *lessor = kv_lessor(world->kv);
-    lessor_promote(lessor, 0, 0);
+    promote(lessor, 0, 0);
     assert_int_equal(world_grant(world, 1, 10), ETCD_OK);
     lessor_demote(lessor);
-    lessor_promote(lessor, 100000, 0);
+    promote(lessor, 100000, 0);
     assert_null(lessor_take_expired(lessor, 109999, 1));
     assert_non_null(lessor_take_expired(lessor, 110000, 1));
 }
@@ -181,7 +187,7 @@ static void test_a_lease_that_waits_for_its_revocation_cannot_be_renewed(void **
 {
     struct kv_world *world = *state;
     struct lessor *lessor = kv_lessor(world->kv);
-    lessor_promote(lessor, 0, 0);
+    promote(lessor, 0, 0);
     assert_int_equal(world_grant(world, 1, 10), ETCD_OK);
     assert_non_null(lessor_take_expired(lessor, 10000, 3000));
     assert_null(lessor_take_expired(lessor, 12999, 3000));
@@ -205,7 +211,7 @@ static void test_many_leases_that_end_together_take_few_entries(void **state)
     struct kv_world *world = *state;
     enum { LEASES = 10000 };
     char key[64];
-    lessor_promote(kv_lessor(world->kv), 0, 0);
+    promote(kv_lessor(world->kv), 0, 0);
     for (int64_t id = 1; id <= LEASES; id++) {
         assert_int_equal(world_grant(world, id, 10), ETCD_OK);
         (void)snprintf(key, sizeof key, "key/%lld", (long long)id);
@@ -229,7 +235,7 @@ static void test_a_batch_ends_where_its_keys_are_many(void **state)
 {
     struct kv_world *world = *state;
     char key[64];
-    lessor_promote(kv_lessor(world->kv), 0, 0);
+    promote(kv_lessor(world->kv), 0, 0);
     for (int64_t id = 1; id <= 3; id++) {
         assert_int_equal(world_grant(world, id, 10), ETCD_OK);
         for (int i = 0; i < 700; i++) {
@@ -268,7 +274,7 @@ static void test_a_checkpoint_shortens_what_a_new_leader_gives(void **state)
     assert_int_equal(world_apply(world, KV_OP_LEASE_CHECKPOINT), ETCD_OK);
     world_restart(world);
     struct lessor *lessor = kv_lessor(world->kv);
-    lessor_promote(lessor, 0, 0);
+    promote(lessor, 0, 0);
     assert_int_equal(lessor_deadline_ms(lessor), 40000);
     assert_int_equal(lessor_renew(lessor, 1, 1000), 100);
     assert_int_equal(lessor_deadline_ms(lessor), 101000);
@@ -287,7 +293,7 @@ static void test_time_to_live_shows_keys_in_order_and_minus_one_for_unknown_leas
     kv_result_clear(&world->result);
     kv_lease_remaining(world->kv, buf_bytes(&world->request), 0, &world->result);
     assert_int_equal(world->result.status, ETCD_NOT_LEADER);
-    lessor_promote(kv_lessor(world->kv), 0, 0);
+    promote(kv_lessor(world->kv), 0, 0);
     kv_result_clear(&world->result);
     kv_lease_remaining(world->kv, buf_bytes(&world->request), 20000, &world->result);
     struct bytes reply = buf_bytes(&world->result.reply);
@@ -312,7 +318,7 @@ static void test_time_to_live_shows_keys_in_order_and_minus_one_for_unknown_leas
 static void test_keep_alive_of_an_unknown_lease_is_ttl_zero(void **state)
 {
     struct kv_world *world = *state;
-    lessor_promote(kv_lessor(world->kv), 0, 0);
+    promote(kv_lessor(world->kv), 0, 0);
     assert_int_equal(world_grant(world, 5, 60), ETCD_OK);
     for (int64_t id = 5; id <= 6; id++) {
         world_number_request(world, 1, id);
@@ -369,7 +375,7 @@ static void test_no_lease_ever_ends_early_whoever_leads(void **state)
         switch (prng_below(&prng, 12)) {
         case 0:
             lessor_demote(lessor);
-            lessor_promote(lessor, now_ms, 0);
+            promote(lessor, now_ms, 0);
             for (int64_t each = 1; each <= LEASES; each++) {
                 counted_from[each] = now_ms;
             }
