@@ -24,9 +24,12 @@ from support import Machine, enter_namespaces, skip  # noqa: E402
 FOLDER = os.path.join(HERE, "dockerfiles")
 FEW = ("05-", "09-", "14-", "21-", "26-", "44-", "47-", "54-", "56-", "58-")
 OLD = 1600000000
-# What differs, and why: the rest must be the same.
+# Where buildah 1.28 differs from Docker and from here: not compared, or up to what is named.
+UNKNOWN_TO_BUILDAH = ("47-heredoc-copy", "48-heredoc-run", "50-case")
 KNOWN = {
-    "41-onbuild": "buildah runs ONBUILD only of images, as here; its order of keys differs",
+    "33-volume": ("/c d: only there",),  # it makes the directories of VOLUME
+    "39-shell": ("config Cmd:",),  # its CMD does not go through SHELL
+    "56-secret": ("/run/secrets: only there",),  # it leaves the mount point
 }
 
 
@@ -164,7 +167,7 @@ def check(machine, name, context, buildah, since):
     steps = again.stdout.count(" ---> done in")
     if steps != 0:
         machine.fail(f"{name}: {steps} steps were not cached:\n{again.stdout}")
-    if buildah is None:
+    if buildah is None or name in UNKNOWN_TO_BUILDAH:
         return
     theirs, their_config = buildah.build(file, context)
     document = json.loads(machine.kvctl("inspect", "--type", "image", "result").stdout)[0]
@@ -172,6 +175,7 @@ def check(machine, name, context, buildah, since):
     ours, other = plain_config(document["Config"]), plain_config(their_config)
     found += [f"config {k}: {ours.get(k)} here, {other.get(k)} there" for k in sorted(set(ours) | set(other))
               if ours.get(k) != other.get(k)]
+    found = [f for f in found if not f.startswith(KNOWN.get(name, ("\0",)))]
     if found:
         machine.fail(f"{name}:\n  " + "\n  ".join(found))
 
