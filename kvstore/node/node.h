@@ -147,7 +147,7 @@ struct node_options {
     uint64_t recent_bytes; /* in memory when none does, between that and twice that; 0: 2 MiB */
     uint32_t store_interval_ms; /* longest time that applied changes wait for the store; 0: 100 */
     uint64_t store_bytes_max;   /* ... or until so much waits; 0: 1 MiB */
-    uint32_t apply_items;        /* keys that one entry deletes in one slice; 0: 2000 */
+    uint32_t apply_items;       /* keys that one entry deletes in one slice; 0: 2000 */
     uint32_t max_learners;
     bool strict_reconfig_check;
     const char *version; /* "3.7.1": for Status */

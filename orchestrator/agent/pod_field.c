@@ -11,7 +11,6 @@
 static char *format_map(const json_t *map)
 {
     CLEANUP(buf) struct buf text = BUF_INIT;
-    CLEANUP(free) char *sorted = NULL;
     CLEANUP(json) json_t *copy = NULL;
     char *dumped = map == NULL ? NULL : json_dumps(map, JSON_SORT_KEYS);
     copy = dumped == NULL ? json_object() : json_loads(dumped, 0, NULL);
