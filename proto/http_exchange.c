@@ -213,13 +213,41 @@ static bool can_send(const struct http_exchange *x)
     return x->session != NULL && !x->out_finished;
 }
 
+void http_exchange_add_answer_header(struct http_exchange *x, const char *name, struct bytes value)
+{
+    if (x->extra.count == x->extra.capacity) {
+        grow(x, &x->extra, x->extra.count + 1);
+    }
+    x->extra.items[x->extra.count++] = (struct http_header){
+        .name = bytes_from_text(arena_strdup(&x->arena, name)),
+        .value = bytes_make(arena_dup(&x->arena, value.data, value.size), value.size)};
+}
+
+/* What was given and what was added; in the arena if both are there. */
+static const struct http_header *all_headers(struct http_exchange *x,
+                                             const struct http_header *headers, size_t *count)
+{
+    if (x->extra.count == 0) {
+        return headers;
+    }
+    size_t total = *count + x->extra.count;
+    struct http_header *all = arena_alloc(&x->arena, total * sizeof *all);
+    if (*count > 0) {
+        memcpy(all, headers, *count * sizeof *all);
+    }
+    memcpy(all + *count, x->extra.items, x->extra.count * sizeof *all);
+    *count = total;
+    return all;
+}
+
 void http_exchange_respond(struct http_exchange *x, unsigned status,
                            const struct http_header *headers, size_t count)
 {
     CHECK(x->role == HTTP_SERVER);
     if (can_send(x) && !x->headers_sent) {
         x->headers_sent = true;
-        x->ops->respond(x, status, headers, count, /* ends= */ false);
+        const struct http_header *all = all_headers(x, headers, &count);
+        x->ops->respond(x, status, all, count, /* ends= */ false);
     }
 }
 
@@ -230,7 +258,8 @@ void http_exchange_respond_alone(struct http_exchange *x, unsigned status,
     if (can_send(x) && !x->headers_sent) {
         x->headers_sent = true;
         x->out_finished = true;
-        x->ops->respond(x, status, headers, count, /* ends= */ true);
+        const struct http_header *all = all_headers(x, headers, &count);
+        x->ops->respond(x, status, all, count, /* ends= */ true);
     }
 }
 

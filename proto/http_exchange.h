@@ -84,6 +84,7 @@ struct http_exchange {
     struct http_exchange_pool *pool; /* NULL once closed */
     size_t counted_bytes;            /* of out, in the pool's sum */
     struct http_headers out_trailers;
+    struct http_headers extra;        /* of the answer, beside those given to respond */
     uint64_t body_bytes;              /* incoming, so far */
     struct http2_validator validator; /* HTTP/2 server */
     bool is_malformed;                /* HTTP/2 server: the fields break the protocol */
@@ -98,6 +99,8 @@ struct http_exchange {
     bool is_hijacked; /* HTTP/1.1: raw bytes both ways */
 };
 
+/* Server: a field for the answer, whoever makes it. Copied. Before it begins. */
+void http_exchange_add_answer_header(struct http_exchange *x, const char *name, struct bytes value);
 /* Server: begin the answer. Copies what is not HTTP_HEADER_STATIC. Once per exchange. */
 void http_exchange_respond(struct http_exchange *x, unsigned status,
                            const struct http_header *headers, size_t count);

@@ -237,6 +237,8 @@ static void make_services(struct server *server)
                                       .metrics = server->metrics,
                                       .refresh_metrics = server_refresh_metrics,
                                       .context = server,
+                                      .cors = config->cors,
+                                      .host_whitelist = config->host_whitelist,
                                       .version = KVD_VERSION};
     server->client_http = http;
     server->client_http.grpc = server->client_grpc;
@@ -248,6 +250,7 @@ static void make_services(struct server *server)
     server->client_http_only.gateway = server->client_http.gateway;
     server->metrics_http = http;
     server->peer_http = http;
+    server->peer_http.cors = NULL;
     server->peer_http.grpc = server->peer_grpc;
     server->peer_http.has_peer_paths = true;
 }

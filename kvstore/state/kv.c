@@ -48,8 +48,8 @@ void kv_free(struct kv *kv)
     if (kv == NULL) {
         return;
     }
-    compact_hash_clear(kv);
     drop_job(kv);
+    compact_hash_clear(kv);
     watch_hub_free(kv->hub);
     lessor_free(kv->lessor);
     cluster_free(kv->cluster);

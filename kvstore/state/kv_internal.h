@@ -14,17 +14,6 @@
 #include "kvstore/state/kv.h"
 #include "kvstore/watch/watch_hub.h"
 
-enum { COMPACT_HASHES_MAX = 10 /* as etcd */, COMPACT_HASHES_WAITING_MAX = 16 };
-
-/* Of the last compactions, oldest first. */
-struct compact_hashes {
-    struct kv_kept_hash kept[COMPACT_HASHES_MAX];
-    uint32_t kept_count;
-    struct kv_kept_hash waiting[COMPACT_HASHES_WAITING_MAX]; /* nothing is removed meanwhile */
-    uint32_t waiting_count;
-    struct kv_read *job; /* of the first that waits; NULL: not started */
-};
-
 /* What an apply function gets: the request of one entry. reply is NULL where nobody waits. */
 struct kv_apply_context {
     struct bytes request;
@@ -82,6 +71,17 @@ struct kv_job {
     struct delete_run delete_run;
     struct txn_run txn;
     struct revoke_run revoke;
+};
+
+enum { COMPACT_HASHES_MAX = 10 /* as etcd */, COMPACT_HASHES_WAITING_MAX = 16 };
+
+/* Of the last compactions, oldest first. */
+struct compact_hashes {
+    struct kv_kept_hash kept[COMPACT_HASHES_MAX];
+    uint32_t kept_count;
+    struct kv_kept_hash waiting[COMPACT_HASHES_WAITING_MAX]; /* nothing is removed meanwhile */
+    uint32_t waiting_count;
+    struct kv_read *job; /* of the first that waits; NULL: not started */
 };
 
 struct kv {
@@ -146,6 +146,10 @@ static inline bool take_item(uint32_t *items)
 /* Close the transaction and tell the watchers. */
 void end_transaction(struct kv *kv);
 
+/* --- txn.c ------------------------------------------------------------------------------------ */
+
+enum etcd_error apply_txn(struct kv *kv, const struct kv_apply_context *context);
+
 /* --- compact_hash.c ------------------------------------------------------------------------- */
 
 /* A compaction from before to revision was decided. */
@@ -153,10 +157,6 @@ void compact_hash_add(struct kv *kv, int64_t before, int64_t revision);
 bool compact_hash_step(struct kv *kv, struct kv_budget budget); /* true: physical removal waits */
 void compact_hash_clear(struct kv *kv);
 void reply_hash(const struct kv *kv, const struct kv_kept_hash *hash, struct buf *reply);
-
-/* --- txn.c ------------------------------------------------------------------------------------ */
-
-enum etcd_error apply_txn(struct kv *kv, const struct kv_apply_context *context);
 
 /* --- compare.c ------------------------------------------------------------------------------ */
 

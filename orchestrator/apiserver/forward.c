@@ -192,6 +192,7 @@ static void take_head(struct tunnel *tunnel, size_t size)
     buf_consume(&tunnel->input, size);
     if (buf_size(&tunnel->input) > 0) {
         http_exchange_send(tunnel->x, buf_bytes(&tunnel->input));
+        buf_clear(&tunnel->input);
     }
 }
 
