@@ -1,4 +1,4 @@
-/* service_notify.h - systemd's sd_notify protocol without its library: one datagram to the socket that
+/* service_notify.h - the sd_notify protocol without its library: one datagram to the socket that
  * NOTIFY_SOCKET names. Source: sd_notify(3), systemd.exec(5). */
 #ifndef BASE_SERVICE_NOTIFY_H
 #define BASE_SERVICE_NOTIFY_H

@@ -1,6 +1,6 @@
 #include "proto/arena_allocator.h"
 
-#include "proto/utf8.h"
+#include "base/utf8.h"
 
 enum { FIELD_NUMBER_MAX = (1 << 29) - 1 };
 enum { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_LENGTH = 2, WIRE_FIXED32 = 5 };

@@ -60,6 +60,7 @@ struct connection *connection_new(const struct connection_options *options, stru
     if (options->tls != NULL) {
         connection->options.tls = tls_context_ref(options->tls);
         connection->tls = tls_session_new(options->tls, options->tls_name);
+        tls_session_set_remote(connection->tls, connection->address);
         int rv = tls_session_start(connection->tls, err);
         if (rv < 0) {
             connection_free(connection, rv);

@@ -181,13 +181,30 @@ static void on_connected(uv_connect_t *request, int status)
     begin(dialer);
 }
 
+/* From the address that the caller wants; those of another family are not tried. */
+static int bind_local(struct dialer *dialer, const struct sockaddr *remote)
+{
+    struct sockaddr_storage local;
+    const char *text = dialer->options.local_address;
+    if (text == NULL) {
+        return 0;
+    }
+    int rv = remote->sa_family == AF_INET6 ? uv_ip6_addr(text, 0, (struct sockaddr_in6 *)&local)
+                                           : uv_ip4_addr(text, 0, (struct sockaddr_in *)&local);
+    return rv != 0 ? rv
+                   : uv_tcp_bind(&dialer->transport->uv.tcp, (const struct sockaddr *)&local, 0);
+}
+
 static void connect_to(struct dialer *dialer, const struct sockaddr *address)
 {
     dialer->transport =
         transport_new(dialer->wire, /* is_pipe= */ false, &transport_events, dialer);
     hold(dialer);
     dialer->connect.data = dialer;
-    int rv = uv_tcp_connect(&dialer->connect, &dialer->transport->uv.tcp, address, on_connected);
+    int rv = bind_local(dialer, address);
+    if (rv == 0) {
+        rv = uv_tcp_connect(&dialer->connect, &dialer->transport->uv.tcp, address, on_connected);
+    }
     if (rv < 0) {
         fail_attempt(dialer, rv);
     }

@@ -12,8 +12,9 @@ struct dialer;
 struct dialer_options {
     const char *host; /* an address is used as it is, a name is resolved */
     uint16_t port;
-    const char *unix_path;   /* instead of host and port */
-    struct tls_context *tls; /* NULL: plaintext; a reference is taken */
+    const char *unix_path;     /* instead of host and port */
+    const char *local_address; /* to connect from; NULL: any. Not copied: outlives the dialer */
+    struct tls_context *tls;   /* NULL: plaintext; a reference is taken */
     struct http_limits limits;
     uint32_t connect_timeout_ms; /* until established; 0: 5 s */
     /* The peer's SETTINGS have come; requests can be made on connection until on_end. */

@@ -228,9 +228,19 @@ void grpc_call_finish_with_trailers(struct grpc_call *call, enum grpc_status sta
     buf_deinit(&encoded);
 }
 
+uint64_t grpc_call_age_ms(const struct grpc_call *call)
+{
+    return call->server->options.timers->now_ms - call->started_ms;
+}
+
 size_t grpc_call_queued_bytes(const struct grpc_call *call)
 {
     return http_exchange_queued_bytes(call->exchange);
+}
+
+size_t grpc_call_connection_queued_bytes(const struct grpc_call *call)
+{
+    return http_exchange_connection_queued_bytes(call->exchange);
 }
 
 bool grpc_call_is_writable(const struct grpc_call *call)

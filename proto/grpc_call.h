@@ -24,6 +24,7 @@ struct grpc_call {
     struct grpc_gateway_call *gateway; /* NULL: the call came as gRPC */
     void *data;
     struct list link;
+    uint64_t started_ms; /* timers' clock */
     struct timer deadline;
     struct timer resume;
     struct grpc_deframer in;

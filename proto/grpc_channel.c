@@ -132,6 +132,7 @@ static void start_link(struct grpc_channel *channel)
     const struct dialer_options options = {.host = channel->host,
                                            .port = channel->options.port,
                                            .unix_path = channel->unix_path,
+                                           .local_address = channel->options.local_address,
                                            .tls = channel->options.tls,
                                            .limits = channel->options.limits,
                                            .connect_timeout_ms =

@@ -29,11 +29,12 @@ enum grpc_channel_state {
 struct grpc_channel_options {
     const char *host; /* name or address; names are resolved at each attempt */
     uint16_t port;
-    const char *unix_path;   /* instead of host and port */
-    const char *authority;   /* NULL: host:port */
-    const char *user_agent;  /* NULL: "grpc-c-coracle" */
-    struct tls_context *tls; /* NULL: plaintext. A reference is taken; verifies host unless the
-                                context has a server_name */
+    const char *unix_path;     /* instead of host and port */
+    const char *local_address; /* to connect from; NULL: the system chooses. Outlives the channel */
+    const char *authority;     /* NULL: host:port */
+    const char *user_agent;    /* NULL: "grpc-c-coracle" */
+    struct tls_context *tls;   /* NULL: plaintext. A reference is taken; verifies host unless the
+                                  context has a server_name */
     const struct http_header *metadata; /* sent with every call; copied */
     size_t metadata_count;
     struct http_limits limits;   /* keepalive_time_ms: 0 means never for a client */

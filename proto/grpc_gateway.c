@@ -4,6 +4,7 @@
 #include "base/json_text.h"
 #include "base/mem.h"
 #include "proto/arena_allocator.h"
+#include "proto/gateway_socket.h"
 #include "proto/grpc_call.h"
 #include "proto/json_codec.h"
 
@@ -22,7 +23,8 @@ struct grpc_gateway_call {
     struct buf in;      /* JSON that is not delivered */
     struct buf message; /* answer, as protobuf, being put together */
     size_t message_size;
-    struct buf unary; /* the answer's JSON, kept for the finish */
+    struct buf unary;              /* the answer's JSON, kept for the finish */
+    struct gateway_socket *socket; /* NULL: it came as a plain request */
 };
 
 static const char json_type[] = "application/json";
@@ -67,6 +69,17 @@ static void reply_error(struct http_exchange *x, enum grpc_status status, const 
     buf_deinit(&body);
 }
 
+/* One message of a WebSocket, or one line. */
+static void send_text(struct grpc_call *call, struct bytes text)
+{
+    if (call->gateway->socket != NULL) {
+        gateway_socket_send(call->gateway->socket, text);
+    } else {
+        http_exchange_send(call->exchange, text);
+        http_exchange_send(call->exchange, BYTES_LITERAL("\n"));
+    }
+}
+
 static void begin_stream(struct http_exchange *x, enum grpc_status status)
 {
     static const struct http_header type = HTTP_HEADER_INIT("content-type", "application/json");
@@ -78,9 +91,9 @@ static void send_line(struct grpc_call *call, const ProtobufCMessage *message)
     struct buf line = BUF_INIT;
     buf_append_text(&line, "{\"result\":");
     json_encode(&line, message);
-    buf_append_text(&line, "}\n");
+    buf_append_text(&line, "}");
     begin_stream(call->exchange, GRPC_OK);
-    http_exchange_send(call->exchange, buf_bytes(&line));
+    send_text(call, buf_bytes(&line));
     buf_deinit(&line);
 }
 
@@ -125,9 +138,29 @@ void grpc_gateway_add(struct grpc_call *call, struct bytes piece)
     }
 }
 
+/* The last message, and the end of the WebSocket. */
+static void finish_socket(struct grpc_call *call, enum grpc_status status, const char *text)
+{
+    struct buf line = BUF_INIT;
+    if (status != GRPC_OK) {
+        buf_append_text(&line, "{\"error\":");
+        append_error(&line, status, text);
+        buf_append_text(&line, "}");
+        gateway_socket_send(call->gateway->socket, buf_bytes(&line));
+    } else if (!call->method->server_stream) {
+        gateway_socket_send(call->gateway->socket, buf_bytes(&call->gateway->unary));
+    }
+    buf_deinit(&line);
+    gateway_socket_close(call->gateway->socket, GATEWAY_SOCKET_NORMAL);
+}
+
 void grpc_gateway_finish(struct grpc_call *call, enum grpc_status status, const char *text)
 {
     struct http_exchange *x = call->exchange;
+    if (call->gateway->socket != NULL) {
+        finish_socket(call, status, text);
+        return;
+    }
     if (!call->method->server_stream) {
         if (status == GRPC_OK) {
             http_exchange_reply(x, 200, json_type, buf_bytes(&call->gateway->unary));
@@ -141,8 +174,8 @@ void grpc_gateway_finish(struct grpc_call *call, enum grpc_status status, const 
         struct buf line = BUF_INIT;
         buf_append_text(&line, "{\"error\":");
         append_error(&line, status, text);
-        buf_append_text(&line, "}\n");
-        http_exchange_send(x, buf_bytes(&line));
+        buf_append_text(&line, "}");
+        send_text(call, buf_bytes(&line));
         buf_deinit(&line);
     }
     http_exchange_finish(x, NULL, 0);
@@ -231,10 +264,45 @@ void grpc_gateway_receive(struct grpc_call *call)
     grpc_call_tell_end(call);
 }
 
+static size_t body_bytes_max(const struct grpc_call *call)
+{
+    return call->server->options.receive_bytes_max * JSON_EXPANSION + JSON_BYTES_EXTRA;
+}
+
+/* A message of a WebSocket: the request of a unary call, or one more of a stream. */
+static void on_socket_message(void *context, struct bytes text)
+{
+    struct grpc_call *call = context;
+    if (!call->is_open) {
+        return;
+    }
+    if (buf_size(&call->gateway->in) + text.size > body_bytes_max(call)) {
+        grpc_call_fail(call, GRPC_RESOURCE_EXHAUSTED, "json: request body is too large");
+        return;
+    }
+    buf_append_bytes(&call->gateway->in, text);
+    call->has_end = !call->method->client_stream;
+    grpc_gateway_receive(call);
+}
+
+static void on_socket_body(struct http_exchange *x, struct bytes data)
+{
+    struct grpc_call *call = x->data;
+    size_t size = data.size;
+    (void)gateway_socket_receive(call->gateway->socket, data); /* on_close follows an end */
+    http_exchange_consume(x, size);
+}
+
+static void on_socket_end(struct http_exchange *x)
+{
+    struct grpc_call *call = x->data;
+    gateway_socket_close(call->gateway->socket, GATEWAY_SOCKET_NORMAL);
+}
+
 static void on_body(struct http_exchange *x, struct bytes data)
 {
     struct grpc_call *call = x->data;
-    size_t size_max = call->server->options.receive_bytes_max * JSON_EXPANSION + JSON_BYTES_EXTRA;
+    size_t size_max = body_bytes_max(call);
     if (call->is_open) {
         buf_append_bytes(&call->gateway->in, data);
         if (buf_size(&call->gateway->in) > size_max) {
@@ -269,6 +337,7 @@ static void on_close(struct http_exchange *x, int reason)
     (void)reason;
     struct grpc_call *call = x->data;
     grpc_call_on_exchange_close(call);
+    gateway_socket_free(call->gateway->socket);
     buf_deinit(&call->gateway->in);
     buf_deinit(&call->gateway->message);
     buf_deinit(&call->gateway->unary);
@@ -276,6 +345,11 @@ static void on_close(struct http_exchange *x, int reason)
 
 static const struct http_handler gateway_http_handler = {
     .on_body = on_body, .on_end = on_end, .on_writable = on_writable, .on_close = on_close};
+
+static const struct http_handler socket_http_handler = {.on_body = on_socket_body,
+                                                        .on_end = on_socket_end,
+                                                        .on_writable = on_writable,
+                                                        .on_close = on_close};
 
 static void start(struct grpc_gateway *gateway, struct http_exchange *x,
                   const struct grpc_route *route, const struct grpc_method *method)
@@ -293,6 +367,15 @@ static void start(struct grpc_gateway *gateway, struct http_exchange *x,
     call->gateway->route = route;
     x->handler = &gateway_http_handler;
     x->data = call;
+    if (gateway_socket_is_wanted(x)) {
+        call->gateway->socket =
+            gateway_socket_accept(x, body_bytes_max(call), on_socket_message, call);
+        if (call->gateway->socket == NULL) {
+            grpc_call_fail(call, GRPC_INVALID_ARGUMENT, "malformed WebSocket request");
+            return;
+        }
+        x->handler = &socket_http_handler;
+    }
     if (gateway->server->options.handler->on_call_start != NULL) {
         gateway->server->options.handler->on_call_start(call);
     }
@@ -310,7 +393,8 @@ bool grpc_gateway_try_take(struct grpc_gateway *gateway, struct http_exchange *x
     const struct grpc_method *method =
         route == NULL ? NULL
                       : bytes_map_find(&gateway->server->methods, bytes_from_text(route->method));
-    if (method != NULL && bytes_equal(x->method, BYTES_LITERAL("POST"))) {
+    bool is_post = bytes_equal(x->method, BYTES_LITERAL("POST"));
+    if (method != NULL && (is_post || gateway_socket_is_wanted(x))) {
         start(gateway, x, route, method);
         return true;
     }

@@ -267,6 +267,7 @@ struct grpc_call *grpc_call_open(struct grpc_server *server, struct http_exchang
     call->method = method;
     call->exchange = x;
     call->is_open = true;
+    call->started_ms = server->options.timers->now_ms;
     timer_init(&call->deadline, on_deadline);
     timer_init(&call->resume, on_resume);
     grpc_deframer_init(&call->in, server->options.receive_bytes_max);

@@ -81,6 +81,7 @@ struct bytes grpc_call_metadata(const struct grpc_call *call, const char *name);
 const struct http_headers *grpc_call_headers(const struct grpc_call *call);
 struct bytes grpc_call_authority(const struct grpc_call *call);
 bool grpc_call_is_gateway(const struct grpc_call *call);      /* it came as JSON (grpc_gateway.h) */
+uint64_t grpc_call_age_ms(const struct grpc_call *call);      /* since it was opened */
 uint64_t grpc_call_deadline_ms(const struct grpc_call *call); /* timers' clock; UINT64_MAX: none */
 /* Dropped with the call. For streams: what was decoded is not in it, the program may use it. */
 struct arena *grpc_call_arena(struct grpc_call *call);
@@ -107,6 +108,8 @@ void grpc_call_finish_with_trailers(struct grpc_call *call, enum grpc_status sta
 /* Back-pressure, out: bytes the connection has not taken; writable below HTTP_QUEUE_HIGH_BYTES. */
 size_t grpc_call_queued_bytes(const struct grpc_call *call);
 bool grpc_call_is_writable(const struct grpc_call *call);
+/* Of all calls of its connection. */
+size_t grpc_call_connection_queued_bytes(const struct grpc_call *call);
 /* Back-pressure, in: no on_message while paused (what has arrived waits, the client's window
  * closes). Nests not. */
 void grpc_call_pause(struct grpc_call *call);

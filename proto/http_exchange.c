@@ -66,13 +66,27 @@ struct http_exchange *http_exchange_open(struct http_exchange_pool *pool,
     x->peer = options->peer;
     x->ops = ops;
     x->session = session;
+    x->pool = pool;
     list_push_back(&pool->open, &x->link);
     pool->open_count++;
     return x;
 }
 
+/* Its part in the connection's sum, brought up to date. */
+static void count_output(struct http_exchange *x)
+{
+    if (x->pool != NULL) {
+        x->pool->queued_bytes += x->out.size;
+        x->pool->queued_bytes -= x->counted_bytes;
+        x->counted_bytes = x->out.size;
+    }
+}
+
 void http_exchange_close(struct http_exchange_pool *pool, struct http_exchange *x, int reason)
 {
+    pool->queued_bytes -= x->counted_bytes;
+    x->counted_bytes = 0;
+    x->pool = NULL;
     x->session = NULL;
     list_remove(&x->link);
     list_remove(&x->linger);
@@ -144,6 +158,7 @@ void http_exchange_receive_end(struct http_exchange *x)
 
 void http_exchange_taken(struct http_exchange *x)
 {
+    count_output(x);
     if (x->was_blocked && x->out.size < HTTP_QUEUE_HIGH_BYTES / 2) {
         x->was_blocked = false;
         if (x->handler != NULL && x->handler->on_writable != NULL) {
@@ -198,13 +213,41 @@ static bool can_send(const struct http_exchange *x)
     return x->session != NULL && !x->out_finished;
 }
 
+void http_exchange_add_answer_header(struct http_exchange *x, const char *name, struct bytes value)
+{
+    if (x->extra.count == x->extra.capacity) {
+        grow(x, &x->extra, x->extra.count + 1);
+    }
+    x->extra.items[x->extra.count++] = (struct http_header){
+        .name = bytes_from_text(arena_strdup(&x->arena, name)),
+        .value = bytes_make(arena_dup(&x->arena, value.data, value.size), value.size)};
+}
+
+/* What was given and what was added; in the arena if both are there. */
+static const struct http_header *all_headers(struct http_exchange *x,
+                                             const struct http_header *headers, size_t *count)
+{
+    if (x->extra.count == 0) {
+        return headers;
+    }
+    size_t total = *count + x->extra.count;
+    struct http_header *all = arena_alloc(&x->arena, total * sizeof *all);
+    if (*count > 0) {
+        memcpy(all, headers, *count * sizeof *all);
+    }
+    memcpy(all + *count, x->extra.items, x->extra.count * sizeof *all);
+    *count = total;
+    return all;
+}
+
 void http_exchange_respond(struct http_exchange *x, unsigned status,
                            const struct http_header *headers, size_t count)
 {
     CHECK(x->role == HTTP_SERVER);
     if (can_send(x) && !x->headers_sent) {
         x->headers_sent = true;
-        x->ops->respond(x, status, headers, count, /* ends= */ false);
+        const struct http_header *all = all_headers(x, headers, &count);
+        x->ops->respond(x, status, all, count, /* ends= */ false);
     }
 }
 
@@ -215,12 +258,14 @@ void http_exchange_respond_alone(struct http_exchange *x, unsigned status,
     if (can_send(x) && !x->headers_sent) {
         x->headers_sent = true;
         x->out_finished = true;
-        x->ops->respond(x, status, headers, count, /* ends= */ true);
+        const struct http_header *all = all_headers(x, headers, &count);
+        x->ops->respond(x, status, all, count, /* ends= */ true);
     }
 }
 
 void http_exchange_note_output(struct http_exchange *x)
 {
+    count_output(x);
     if (x->out.size >= HTTP_QUEUE_HIGH_BYTES) {
         x->was_blocked = true;
     }
@@ -303,6 +348,11 @@ void http_exchange_consume(struct http_exchange *x, size_t size)
 size_t http_exchange_queued_bytes(const struct http_exchange *x)
 {
     return x->out.size;
+}
+
+size_t http_exchange_connection_queued_bytes(const struct http_exchange *x)
+{
+    return x->pool == NULL ? 0 : x->pool->queued_bytes;
 }
 
 int http_exchange_hijack(struct http_exchange *x, const struct http_header *headers, size_t count)

@@ -81,7 +81,10 @@ struct http_exchange {
     uint32_t reference_count;
     int32_t stream_id;
     struct chain out;
+    struct http_exchange_pool *pool; /* NULL once closed */
+    size_t counted_bytes;            /* of out, in the pool's sum */
     struct http_headers out_trailers;
+    struct http_headers extra;        /* of the answer, beside those given to respond */
     uint64_t body_bytes;              /* incoming, so far */
     struct http2_validator validator; /* HTTP/2 server */
     bool is_malformed;                /* HTTP/2 server: the fields break the protocol */
@@ -96,6 +99,8 @@ struct http_exchange {
     bool is_hijacked; /* HTTP/1.1: raw bytes both ways */
 };
 
+/* Server: a field for the answer, whoever makes it. Copied. Before it begins. */
+void http_exchange_add_answer_header(struct http_exchange *x, const char *name, struct bytes value);
 /* Server: begin the answer. Copies what is not HTTP_HEADER_STATIC. Once per exchange. */
 void http_exchange_respond(struct http_exchange *x, unsigned status,
                            const struct http_header *headers, size_t count);
@@ -118,6 +123,8 @@ void http_exchange_reset(struct http_exchange *x, enum http_reset code);
 void http_exchange_consume(struct http_exchange *x, size_t size);
 /* Bytes queued that the connection has not taken over. */
 size_t http_exchange_queued_bytes(const struct http_exchange *x);
+/* The same for all exchanges of its connection; 0 once closed. */
+size_t http_exchange_connection_queued_bytes(const struct http_exchange *x);
 bool http_exchange_is_open(const struct http_exchange *x);
 /* HTTP/1.1 server: answer 101 with these fields; from now on bytes are raw both ways, on_end comes
  * at the end of the peer's stream, http_exchange_finish closes ours. ERR_UNSUPPORTED on HTTP/2 or

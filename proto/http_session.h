@@ -38,6 +38,7 @@ struct http_exchange_pool {
     struct list spare;
     uint32_t open_count;
     uint32_t spare_count;
+    size_t queued_bytes; /* of all open ones */
 };
 
 void http_exchange_pool_init(struct http_exchange_pool *pool);

@@ -1,6 +1,6 @@
 #include "proto/json_reader.h"
 
-#include "proto/utf8.h"
+#include "base/utf8.h"
 
 struct json_reader json_reader_make(struct bytes text, struct arena *arena)
 {

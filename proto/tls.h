@@ -32,6 +32,7 @@ struct tls_options {
     const char *const
         *allowed_common_names;             /* NULL-terminated; NULL: any. Checked after the chain */
     const char *const *allowed_host_names; /* SAN names of the peer, one must match */
+    bool check_remote; /* server: a certificate for addresses is good from these only */
     enum tls_version version_min;
     enum tls_version version_max;
     const char *cipher_suites; /* OpenSSL names with ':', TLS 1.2; NULL: the default */
@@ -60,6 +61,9 @@ struct tls_peer {
 /* name: for a client, what to verify if the context has no server_name; may be NULL. */
 struct tls_session *tls_session_new(struct tls_context *context, const char *name);
 void tls_session_free(struct tls_session *session);
+
+/* Server: where the client is ("127.0.0.1:4711"), for check_remote. */
+void tls_session_set_remote(struct tls_session *session, const char *address);
 
 /* Ciphertext from the wire; plaintext is appended to *plain. 0, ERR_CLOSED after the peer's
  * close_notify (plain may hold the last bytes), ERR_PROTOCOL or ERR_DENIED (a certificate was

@@ -162,8 +162,9 @@ static int set_protocol(SSL_CTX *ssl, struct tls_context *context, struct err *e
     return 0;
 }
 
-static void set_verification(SSL_CTX *ssl, const struct tls_options *options)
+static void set_verification(SSL_CTX *ssl, struct tls_context *context)
 {
+    const struct tls_options *options = &context->options;
     int mode = SSL_VERIFY_NONE;
     if (options->role == HTTP_CLIENT) {
         mode = options->skip_verify ? SSL_VERIFY_NONE : SSL_VERIFY_PEER;
@@ -173,6 +174,9 @@ static void set_verification(SSL_CTX *ssl, const struct tls_options *options)
         mode = SSL_VERIFY_PEER; /* a certificate is welcome, a bad one is not */
     }
     SSL_CTX_set_verify(ssl, mode, NULL);
+    if (options->role == HTTP_SERVER) {
+        SSL_CTX_set_cert_verify_callback(ssl, tls_check_chain, context);
+    }
 }
 
 static SSL_CTX *load(struct tls_context *context, struct err *err)
@@ -182,7 +186,7 @@ static SSL_CTX *load(struct tls_context *context, struct err *err)
     SSL_CTX *ssl =
         SSL_CTX_new(options->role == HTTP_SERVER ? TLS_server_method() : TLS_client_method());
     CHECK(ssl != NULL);
-    set_verification(ssl, options);
+    set_verification(ssl, context);
     if (set_protocol(ssl, context, err) < 0 || load_identity(ssl, options, err) < 0 ||
         load_trust(ssl, options, err) < 0) {
         SSL_CTX_free(ssl);

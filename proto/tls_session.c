@@ -10,28 +10,10 @@
 
 enum { READ_STEP_BYTES = 16 * 1024 };
 
-struct tls_session {
-    struct tls_context *context;
-    SSL *ssl; /* owns both BIOs */
-    BIO *in;
-    BIO *out;
-    struct buf output;
-    struct tls_peer peer;
-    bool has_peer;
-    bool is_established;
-    bool is_over;
-};
-
-static bool is_address(const char *name)
-{
-    uint8_t parsed[16];
-    return inet_pton(AF_INET, name, parsed) == 1 || inet_pton(AF_INET6, name, parsed) == 1;
-}
-
 static void expect_name(SSL *ssl, const char *name)
 {
     X509_VERIFY_PARAM *parameters = SSL_get0_param(ssl);
-    if (is_address(name)) {
+    if (tls_is_address(name)) {
         CHECK(X509_VERIFY_PARAM_set1_ip_asc(parameters, name) == 1);
         return;
     }
@@ -52,6 +34,7 @@ struct tls_session *tls_session_new(struct tls_context *context, const char *nam
     session->out = BIO_new(BIO_s_mem());
     CHECK(session->ssl != NULL && session->in != NULL && session->out != NULL);
     SSL_set_bio(session->ssl, session->in, session->out);
+    (void)SSL_set_app_data(session->ssl, session);
     if (options->role == HTTP_SERVER) {
         SSL_set_accept_state(session->ssl);
         return session;
@@ -83,6 +66,7 @@ void tls_session_free(struct tls_session *session)
     tls_context_unref(session->context);
     buf_deinit(&session->output);
     free_peer(&session->peer);
+    mem_free(session->remote);
     mem_free(session);
 }
 
@@ -128,68 +112,6 @@ static char **names_of(X509 *certificate)
     return names;
 }
 
-static char *common_name_of(X509 *certificate)
-{
-    X509_NAME *subject = X509_get_subject_name(certificate);
-    int position = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
-    if (position < 0) {
-        return mem_strdup("");
-    }
-    unsigned char *utf8 = NULL;
-    ASN1_STRING *value = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, position));
-    int size = ASN1_STRING_to_UTF8(&utf8, value);
-    bool is_clean = size >= 0 && memchr(utf8, 0, (size_t)size) == NULL;
-    char *text = mem_printf("%.*s", is_clean ? size : 0, is_clean ? (const char *)utf8 : "");
-    OPENSSL_free(utf8);
-    return text;
-}
-
-static char *subject_of(X509 *certificate)
-{
-    BIO *memory = BIO_new(BIO_s_mem());
-    CHECK(memory != NULL);
-    (void)X509_NAME_print_ex(memory, X509_get_subject_name(certificate), 0, XN_FLAG_RFC2253);
-    char *data = NULL;
-    long size = BIO_get_mem_data(memory, &data);
-    char *text = mem_printf("%.*s", (int)size, data == NULL ? "" : data);
-    BIO_free(memory);
-    return text;
-}
-
-static bool list_has(const char *const *list, const char *text)
-{
-    for (size_t i = 0; list[i] != NULL; i++) {
-        if (strcasecmp(list[i], text) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The allow-lists come on top of the chain's verification. */
-static int check_allowed(const struct tls_session *session, X509 *certificate, struct err *err)
-{
-    const struct tls_options *options = &session->context->options;
-    if (options->allowed_common_names != NULL &&
-        !list_has(options->allowed_common_names, session->peer.common_name)) {
-        return err_set(err, ERR_DENIED, "certificate of %s: common name is not allowed",
-                       session->peer.subject);
-    }
-    if (options->allowed_host_names == NULL) {
-        return 0;
-    }
-    for (size_t i = 0; options->allowed_host_names[i] != NULL; i++) {
-        const char *name = options->allowed_host_names[i];
-        int matches = is_address(name) ? X509_check_ip_asc(certificate, name, 0)
-                                       : X509_check_host(certificate, name, 0, 0, NULL);
-        if (matches == 1) {
-            return 0;
-        }
-    }
-    return err_set(err, ERR_DENIED, "certificate of %s: host name is not allowed",
-                   session->peer.subject);
-}
-
 static int take_peer(struct tls_session *session, struct err *err)
 {
     const struct tls_options *options = &session->context->options;
@@ -202,11 +124,11 @@ static int take_peer(struct tls_session *session, struct err *err)
         return lists ? err_set(err, ERR_DENIED, "no certificate to check against the allowed names")
                      : 0;
     }
-    session->peer = (struct tls_peer){.common_name = common_name_of(certificate),
+    session->peer = (struct tls_peer){.common_name = tls_common_name(certificate),
                                       .names = names_of(certificate),
-                                      .subject = subject_of(certificate)};
+                                      .subject = tls_subject(certificate)};
     session->has_peer = true;
-    return check_allowed(session, certificate, err);
+    return 0; /* what it may be called was checked in the handshake (tls_check.c) */
 }
 
 static void collect_output(struct tls_session *session)
@@ -227,6 +149,10 @@ static int fail(struct tls_session *session, struct err *err)
     collect_output(session); /* the alert */
     long verdict = SSL_get_verify_result(session->ssl);
     unsigned long code = ERR_peek_last_error();
+    if (session->refusal.code != 0) {
+        ERR_clear_error();
+        return err_set(err, ERR_DENIED, "%s", session->refusal.text);
+    }
     if (verdict != X509_V_OK && ERR_GET_REASON(code) == SSL_R_CERTIFICATE_VERIFY_FAILED) {
         ERR_clear_error();
         return err_set(err, ERR_DENIED, "tls: certificate refused: %s",
@@ -264,6 +190,12 @@ static int advance_handshake(struct tls_session *session, struct err *err)
     }
     int reason = SSL_get_error(session->ssl, rv);
     return reason == SSL_ERROR_WANT_READ || reason == SSL_ERROR_WANT_WRITE ? 0 : fail(session, err);
+}
+
+void tls_session_set_remote(struct tls_session *session, const char *address)
+{
+    mem_free(session->remote);
+    session->remote = mem_strdup(address);
 }
 
 int tls_session_start(struct tls_session *session, struct err *err)

@@ -79,11 +79,24 @@ bool raft_membership_may_campaign(const struct raft *raft)
     return raft_members_has_voter(&before, raft->options.id);
 }
 
-/* A leader that was the only voter commits, alone, the entry that gives it a second one: what it
- * has durable is a majority of the old set, and it is needed for every majority of the new one, so
- * that nobody can be elected without that entry. Else a cluster of one could not grow: the second
- * server learns of its place only after the commit (etcd: "member add", then start). 0: does not
- * apply. */
+/* A leader L that was the only voter commits, alone, the entry that gives it a second one, and what
+ * stands before it. Else a cluster of one could not grow: the second server learns of its place
+ * only after the commit (etcd: "member add", then start). 0: does not apply.
+ *
+ * Why nothing committed so can be lost (leader completeness): let E be the entry at config_index,
+ * of L's own term T (the caller compares), durable at L; S the set before, whose voters are {L};
+ * S' the set of E, whose voters are {L, M} or {L}, because a change differs by one server.
+ * 1. Every majority of S and of S' contains L.
+ * 2. A later leader was elected by a majority of the newest set in its log. Nobody has a set
+ * between S and S' (the next is proposed only after E is committed), and a newer set lies behind E
+ * in the log, so whoever has it has E. Whoever is elected in S or S' needs L's vote, after T.
+ * 3. L votes only for a log that is at least as long in (term, index) as its own, which ends at or
+ *    behind E with term T or later. Such a log has an entry of term T behind E's place, which only
+ *    L made, and so E by log matching; or one of a later term, whose leader had E by induction.
+ * 4. L is never truncated at or below E by another leader of term T (there is none) or later (it
+ * has E); and what L has lost with its disk, has_lost_log reports (R7). Entries behind E are not
+ * covered: they need a majority of S'. tests/scenario/lone_voter_grows.txt walks through it, and
+ * one simulated cluster in ten begins with one server. */
 raft_index raft_membership_lone_commit(const struct raft *raft, raft_index own)
 {
     if (raft->config_index <= raft->commit) {

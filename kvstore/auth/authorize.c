@@ -165,6 +165,7 @@ static enum etcd_error check_txn(const struct decision *decision, const struct t
 struct plain_fields {
     uint64_t number; /* field 1 as a varint */
     struct bytes first;
+    uint64_t second_number;
     struct bytes second;
 };
 
@@ -176,6 +177,8 @@ static bool decode_plain(struct bytes body, struct plain_fields *ret)
     while (pb_next(&reader, &field)) {
         if (field.key == PB_VARINT(1)) {
             ret->number = field.value;
+        } else if (field.key == PB_VARINT(2)) {
+            ret->second_number = field.value;
         } else if (field.key == PB_BYTES(1)) {
             ret->first = field.bytes;
         } else if (field.key == PB_BYTES(2)) {
@@ -282,7 +285,10 @@ static enum etcd_error decide(const struct decision *decision, enum auth_rule ru
     case RULE_LEASE_WRITE:
         return check_lease(decision, (int64_t)fields.number, /* is_write= */ true);
     case RULE_LEASE_READ:
-        return check_lease(decision, (int64_t)fields.number, /* is_write= */ false);
+        /* Without its keys a lease shows nothing but time, as in etcd. */
+        return fields.second_number == 0
+                   ? ETCD_OK
+                   : check_lease(decision, (int64_t)fields.number, /* is_write= */ false);
     default:
         return ETCD_PERMISSION_DENIED;
     }

@@ -3,32 +3,16 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/byte_order.h"
 #include "base/check.h"
 #include "base/crc32c.h"
 
 enum { FLAG_TOMBSTONE = 1 };
 
-static void put_u64(uint8_t *to, uint64_t value)
-{
-    for (int i = 7; i >= 0; i--) {
-        to[i] = (uint8_t)value;
-        value >>= 8;
-    }
-}
-
-static uint64_t get_big_endian(const uint8_t *from, int size)
-{
-    uint64_t value = 0;
-    for (int i = 0; i < size; i++) {
-        value = value << 8 | from[i];
-    }
-    return value;
-}
-
 void record_key_of_revision(struct backend_revision revision, struct record_key *ret_key)
 {
     ret_key->data[0] = 'r';
-    put_u64(ret_key->data + 1, revision.main);
+    store_be(ret_key->data + 1, revision.main, 8);
     for (int i = 0; i < 4; i++) {
         ret_key->data[9 + i] = (uint8_t)(revision.sub >> (24 - 8 * i));
     }
@@ -62,8 +46,8 @@ bool record_parse_revision_key(struct bytes key, struct backend_revision *ret_re
     if (key.size != RECORD_REVISION_KEY_SIZE || key.data[0] != 'r') {
         return false;
     }
-    ret_revision->main = get_big_endian(key.data + 1, 8);
-    ret_revision->sub = (uint32_t)get_big_endian(key.data + 9, 4);
+    ret_revision->main = load_be(key.data + 1, 8);
+    ret_revision->sub = (uint32_t)load_be(key.data + 9, 4);
     return true;
 }
 
@@ -106,8 +90,8 @@ bool stored_record_decode(struct bytes key, struct bytes stored, bool *ret_is_to
 
 void record_encode_position(struct backend_position position, uint8_t to[16])
 {
-    put_u64(to, position.index);
-    put_u64(to + 8, position.term);
+    store_be(to, position.index, 8);
+    store_be(to + 8, position.term, 8);
 }
 
 bool record_decode_position(struct bytes value, struct backend_position *ret_position)
@@ -115,8 +99,8 @@ bool record_decode_position(struct bytes value, struct backend_position *ret_pos
     if (value.size != 16) {
         return false;
     }
-    ret_position->index = get_big_endian(value.data, 8);
-    ret_position->term = get_big_endian(value.data + 8, 8);
+    ret_position->index = load_be(value.data, 8);
+    ret_position->term = load_be(value.data + 8, 8);
     return true;
 }
 

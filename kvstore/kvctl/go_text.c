@@ -3,33 +3,25 @@
 #include <limits.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 static const uint32_t REPLACEMENT = 0xfffd;
 
 /* Decode one UTF-8 sequence; returns its length, or 1 with *is_valid false. */
 static size_t utf8_decode(struct bytes text, uint32_t *ret_rune, bool *ret_is_valid)
 {
-    uint8_t first = text.data[0];
-    *ret_is_valid = true;
-    if (first < 0x80) {
-        *ret_rune = first;
-        return 1;
-    }
-    size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-    uint32_t rune = first & (0xffU >> (length + 1));
-    bool is_valid = first >= 0xc2 && first <= 0xf4 && text.size >= length;
-    for (size_t i = 1; is_valid && i < length; i++) {
-        is_valid = (text.data[i] & 0xc0U) == 0x80;
-        rune = (rune << 6) | (text.data[i] & 0x3fU);
-    }
-    static const uint32_t smallest[5] = {0, 0, 0x80, 0x800, 0x10000};
-    if (!is_valid || rune < smallest[length] || rune > 0x10ffff ||
-        (rune >= 0xd800 && rune <= 0xdfff)) {
+    size_t size = utf8_character_size(text);
+    *ret_is_valid = size > 0;
+    if (size == 0) {
         *ret_rune = REPLACEMENT;
-        *ret_is_valid = false;
         return 1;
+    }
+    uint32_t rune = size == 1 ? text.data[0] : text.data[0] & (0xffU >> (size + 1));
+    for (size_t i = 1; i < size; i++) {
+        rune = rune << 6 | (text.data[i] & 0x3fU);
     }
     *ret_rune = rune;
-    return length;
+    return size;
 }
 
 /* unicode.IsPrint without the tables of unassigned characters: spaces other than U+0020, controls,

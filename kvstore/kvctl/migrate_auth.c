@@ -62,8 +62,10 @@ static int write_once(struct live *live, const struct kv_method *method,
 
 static int copy_role(struct live *live, char *name)
 {
-    Etcdserverpb__AuthRoleGetRequest get = ETCDSERVERPB__AUTH_ROLE_GET_REQUEST__INIT;
-    Etcdserverpb__AuthRoleAddRequest add = ETCDSERVERPB__AUTH_ROLE_ADD_REQUEST__INIT;
+    Etcdserverpb__AuthRoleGetRequest get;
+    etcdserverpb__auth_role_get_request__init(&get);
+    Etcdserverpb__AuthRoleAddRequest add;
+    etcdserverpb__auth_role_add_request__init(&add);
     get.role = name;
     add.name = name;
     CLEANUP(answer) struct answer answer = {0};
@@ -74,8 +76,8 @@ static int copy_role(struct live *live, char *name)
     }
     const Etcdserverpb__AuthRoleGetResponse *role = answer.message;
     for (size_t i = 0; code == EXIT_CODE_OK && strcmp(name, "root") != 0 && i < role->n_perm; i++) {
-        Etcdserverpb__AuthRoleGrantPermissionRequest grant =
-            ETCDSERVERPB__AUTH_ROLE_GRANT_PERMISSION_REQUEST__INIT;
+        Etcdserverpb__AuthRoleGrantPermissionRequest grant;
+        etcdserverpb__auth_role_grant_permission_request__init(&grant);
         grant.name = name;
         grant.perm = role->perm[i];
         code = write_once(live, &kv_role_grant_permission, &grant.base);
@@ -85,8 +87,10 @@ static int copy_role(struct live *live, char *name)
 
 static int copy_user(struct live *live, char *name, unsigned *ret_unknown)
 {
-    Etcdserverpb__AuthUserGetRequest get = ETCDSERVERPB__AUTH_USER_GET_REQUEST__INIT;
-    Etcdserverpb__AuthUserAddRequest add = ETCDSERVERPB__AUTH_USER_ADD_REQUEST__INIT;
+    Etcdserverpb__AuthUserGetRequest get;
+    etcdserverpb__auth_user_get_request__init(&get);
+    Etcdserverpb__AuthUserAddRequest add;
+    etcdserverpb__auth_user_add_request__init(&add);
     int code;
     CLEANUP(free) char *password = find_password(live, name, &code);
     if (code == EXIT_CODE_OK && password == NULL) {
@@ -108,8 +112,8 @@ static int copy_user(struct live *live, char *name, unsigned *ret_unknown)
     }
     const Etcdserverpb__AuthUserGetResponse *user = answer.message;
     for (size_t i = 0; code == EXIT_CODE_OK && i < user->n_roles; i++) {
-        Etcdserverpb__AuthUserGrantRoleRequest grant =
-            ETCDSERVERPB__AUTH_USER_GRANT_ROLE_REQUEST__INIT;
+        Etcdserverpb__AuthUserGrantRoleRequest grant;
+        etcdserverpb__auth_user_grant_role_request__init(&grant);
         grant.user = name;
         grant.role = user->roles[i];
         code = write_once(live, &kv_user_grant_role, &grant.base);
@@ -119,8 +123,10 @@ static int copy_user(struct live *live, char *name, unsigned *ret_unknown)
 
 int live_auth_copy(struct live *live)
 {
-    Etcdserverpb__AuthRoleListRequest list_roles = ETCDSERVERPB__AUTH_ROLE_LIST_REQUEST__INIT;
-    Etcdserverpb__AuthUserListRequest list_users = ETCDSERVERPB__AUTH_USER_LIST_REQUEST__INIT;
+    Etcdserverpb__AuthRoleListRequest list_roles;
+    etcdserverpb__auth_role_list_request__init(&list_roles);
+    Etcdserverpb__AuthUserListRequest list_users;
+    etcdserverpb__auth_user_list_request__init(&list_users);
     CLEANUP(answer) struct answer roles = {0};
     CLEANUP(answer) struct answer users = {0};
     int code = session_call(&live->source, &kv_role_list, &list_roles.base, &roles);

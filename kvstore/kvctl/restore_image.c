@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/byte_order.h"
 #include "base/cleanup.h"
 #include "kvstore/kvctl/restore_internal.h"
 #include "kvstore/state/snapshot_format.h"
@@ -32,11 +33,6 @@ static int read_exactly(struct image_reading *r, uint8_t *data, size_t size, str
                : err_set(err, ERR_CORRUPT, "%s ends in the middle", r->restoring->options->file);
 }
 
-static uint32_t little_endian(const uint8_t *at)
-{
-    return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
-}
-
 static int write_batches(struct image_reading *r, struct err *err)
 {
     int code = 0;
@@ -59,7 +55,7 @@ static int copy_frames(struct image_reading *r, struct err *err)
         buf_clear(&frame);
         uint8_t *head = buf_reserve(&frame, SNAPSHOT_FRAME_HEAD);
         code = read_exactly(r, head, SNAPSHOT_FRAME_HEAD, err);
-        uint32_t size = code == 0 ? little_endian(head) : 0;
+        uint32_t size = code == 0 ? (uint32_t)load_le(head, 4) : 0;
         if (code == 0 && size > KV_SNAPSHOT_FRAME_MAX) {
             code = err_set(err, ERR_CORRUPT, "%s has a record of %u bytes",
                            r->restoring->options->file, size);

@@ -58,6 +58,7 @@ const struct command sibling_commands[] = {
     IMAGE("save", "Write images to an archive", "IMAGE..."),
     IMAGE("import", "Make an image of a file system archive", "FILE [IMAGE]"),
     IMAGE("rmi", "Remove images", "IMAGE..."),
+    IMAGE("builder", "Remove the build cache", "prune"),
     IMAGE("build", "Build an image from a Dockerfile", "PATH"),
     IMAGE("history", "Show the layers of an image", "IMAGE"),
     IMAGE("tag", "Give an image another name", "IMAGE NAME"),

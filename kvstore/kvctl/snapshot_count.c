@@ -6,23 +6,15 @@
 #include <sys/stat.h>
 
 #include "base/buf.h"
+#include "base/byte_order.h"
 #include "base/cleanup.h"
 #include "base/crc32c.h"
 #include "kvstore/migrate/etcd_summary.h"
 #include "kvstore/state/snapshot_format.h"
 
-static uint64_t little_endian(const uint8_t *at, unsigned bytes)
-{
-    uint64_t value = 0;
-    for (unsigned i = 0; i < bytes; i++) {
-        value |= (uint64_t)at[i] << (8 * i);
-    }
-    return value;
-}
-
 static void count_record(struct snapshot_count *count, struct bytes payload)
 {
-    int64_t revision = (int64_t)little_endian(payload.data, 8);
+    int64_t revision = (int64_t)load_le(payload.data, 8);
     count->revision = revision > count->revision ? revision : count->revision;
     count->record_count += 1;
 }
@@ -35,7 +27,7 @@ static int read_frame(FILE *file, struct buf *payload, struct snapshot_count *co
     if (fread(head, 1, sizeof head, file) != sizeof head) {
         return err_set(err, ERR_CORRUPT, "the backup ends in the middle");
     }
-    size_t size = (size_t)little_endian(head, 4);
+    size_t size = (size_t)load_le(head, 4);
     if (size > KV_SNAPSHOT_FRAME_MAX) {
         return err_set(err, ERR_CORRUPT, "the backup has a record of %zu bytes", size);
     }
@@ -45,7 +37,7 @@ static int read_frame(FILE *file, struct buf *payload, struct snapshot_count *co
     }
     buf_commit(payload, size);
     struct bytes bytes = buf_bytes(payload);
-    if (crc32c(crc32c(0, head + 8, 1), bytes.data, bytes.size) != little_endian(head + 4, 4)) {
+    if (crc32c(crc32c(0, head + 8, 1), bytes.data, bytes.size) != load_le(head + 4, 4)) {
         return err_set(err, ERR_CORRUPT, "record %llu of the backup is damaged",
                        (unsigned long long)count->frame_count + 1);
     }

@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-#include "kvstore/migrate/little_endian.h"
+#include "base/byte_order.h"
 
 enum {
     PAGE_HEAD = 16,
@@ -27,8 +27,7 @@ static uint64_t checksum(const uint8_t *data, size_t size)
 
 bool bbolt_is_file(struct bytes file)
 {
-    return file.size >= PAGE_HEAD + META_SIZE &&
-           little_endian_get(file.data + MAGIC_OFFSET, 4) == MAGIC;
+    return file.size >= PAGE_HEAD + META_SIZE && load_le(file.data + MAGIC_OFFSET, 4) == MAGIC;
 }
 
 /* The meta page at offset, if it is one that can be believed. */
@@ -38,12 +37,12 @@ static bool read_meta(struct bytes file, size_t offset, struct bbolt *ret, uint3
         return false;
     }
     const uint8_t *meta = file.data + offset + PAGE_HEAD;
-    if (little_endian_get(meta, 4) != MAGIC ||
-        checksum(meta, META_CHECKED) != little_endian_get(meta + META_CHECKED, 8)) {
+    if (load_le(meta, 4) != MAGIC ||
+        checksum(meta, META_CHECKED) != load_le(meta + META_CHECKED, 8)) {
         return false;
     }
-    uint64_t page_size = little_endian_get(meta + 8, 4);
-    *ret_version = (uint32_t)little_endian_get(meta + 4, 4);
+    uint64_t page_size = load_le(meta + 8, 4);
+    *ret_version = (uint32_t)load_le(meta + 4, 4);
     if (page_size < BBOLT_PAGE_SIZE_MIN || page_size > BBOLT_PAGE_SIZE_MAX ||
         (page_size & (page_size - 1)) != 0 || *ret_version != VERSION) {
         return false;
@@ -52,8 +51,8 @@ static bool read_meta(struct bytes file, size_t offset, struct bbolt *ret, uint3
         .file = file,
         .page_size = (uint32_t)page_size,
         .page_count = file.size / page_size,
-        .root = little_endian_get(meta + 16, 8),
-        .txid = little_endian_get(meta + 48, 8),
+        .root = load_le(meta + 16, 8),
+        .txid = load_le(meta + 48, 8),
     };
     return true;
 }
@@ -89,8 +88,8 @@ int bbolt_page_parse(struct bytes data, const char *name, struct bbolt_page *ret
     }
     struct bbolt_page page = {
         .data = data,
-        .flags = (uint16_t)little_endian_get(data.data + 8, 2),
-        .count = (uint16_t)little_endian_get(data.data + 10, 2),
+        .flags = (uint16_t)load_le(data.data + 8, 2),
+        .count = (uint16_t)load_le(data.data + 10, 2),
     };
     if (page.flags != BBOLT_BRANCH && page.flags != BBOLT_LEAF) {
         return err_set(err, ERR_CORRUPT, "%s of the database is neither branch nor leaf (0x%x)",
@@ -112,10 +111,10 @@ int bbolt_page_get(const struct bbolt *db, uint64_t id, struct bbolt_page *ret, 
         return err_set(err, ERR_CORRUPT, "%s of the database is outside the file", name);
     }
     const uint8_t *at = db->file.data + id * db->page_size;
-    uint64_t pages = little_endian_get(at + 12, 4) + 1;
-    if (little_endian_get(at, 8) != id) {
+    uint64_t pages = load_le(at + 12, 4) + 1;
+    if (load_le(at, 8) != id) {
         return err_set(err, ERR_CORRUPT, "%s of the database says it is page %llu", name,
-                       (unsigned long long)little_endian_get(at, 8));
+                       (unsigned long long)load_le(at, 8));
     }
     if (pages > db->page_count - id) {
         return err_set(err, ERR_CORRUPT, "%s of the database is longer than the file", name);
@@ -136,7 +135,7 @@ int bbolt_bucket_open(const struct bbolt *db, const struct bbolt_item *item,
                        (int)(item->key.size < 64 ? item->key.size : 64),
                        (const char *)item->key.data);
     }
-    struct bbolt_bucket bucket = {.db = db, .root = little_endian_get(item->value.data, 8)};
+    struct bbolt_bucket bucket = {.db = db, .root = load_le(item->value.data, 8)};
     if (bucket.root == 0) {
         bucket.inline_page =
             bytes_make(item->value.data + BUCKET_HEAD, item->value.size - BUCKET_HEAD);

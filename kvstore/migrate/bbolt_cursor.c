@@ -1,8 +1,8 @@
 /* From page to page, depth first. */
 #include <stdio.h>
 
+#include "base/byte_order.h"
 #include "kvstore/migrate/bbolt.h"
-#include "kvstore/migrate/little_endian.h"
 
 enum { PAGE_HEAD = 16, ELEMENT_SIZE = 16, BUCKET_FLAG = 1 };
 
@@ -68,9 +68,9 @@ static int read_leaf(struct bbolt_cursor *cursor, const struct bbolt_page *page,
 {
     size_t at = PAGE_HEAD + (size_t)index * ELEMENT_SIZE;
     const uint8_t *element = page->data.data + at;
-    uint64_t pos = little_endian_get(element + 4, 4);
-    uint64_t key_size = little_endian_get(element + 8, 4);
-    uint64_t value_size = little_endian_get(element + 12, 4);
+    uint64_t pos = load_le(element + 4, 4);
+    uint64_t key_size = load_le(element + 8, 4);
+    uint64_t value_size = load_le(element + 12, 4);
     struct bbolt_item item = {.is_bucket = (element[0] & BUCKET_FLAG) != 0};
     if (!slice(page, at, pos, key_size, &item.key) ||
         !slice(page, at, pos + key_size, value_size, &item.value)) {
@@ -99,7 +99,7 @@ int bbolt_cursor_next(struct bbolt_cursor *cursor, struct bbolt_item *ret, struc
             return read_leaf(cursor, page, index, ret, err);
         }
         const uint8_t *element = page->data.data + PAGE_HEAD + (size_t)index * ELEMENT_SIZE;
-        code = push_id(cursor, little_endian_get(element + 8, 8), err);
+        code = push_id(cursor, load_le(element + 8, 8), err);
     }
     return code != 0 ? code : err_set(err, ERR_NOT_FOUND, "the end of the bucket");
 }

@@ -1,9 +1,9 @@
 #include "kvstore/migrate/etcd_store.h"
 
+#include "base/byte_order.h"
 #include "base/mem.h"
 #include "base/pb.h"
 #include "kvstore/migrate/etcd_copy.h"
-#include "kvstore/migrate/little_endian.h"
 #include "kvstore/mvcc/key_value.h"
 #include "kvstore/mvcc/meta_key.h"
 #include "kvstore/mvcc/mvcc_meta.h"
@@ -61,7 +61,7 @@ static int find_number(const struct bbolt *db, const char *bucket_name, const ch
             return err_set(err, ERR_CORRUPT, "%s of the database has %zu bytes", key,
                            item.value.size);
         }
-        *ret_value = big_endian_get(item.value.data, size);
+        *ret_value = load_be(item.value.data, size);
         return 0;
     }
     return code == ERR_NOT_FOUND ? 0 : code;
@@ -112,8 +112,8 @@ static int copy_revision(struct etcd_copy *copy, const struct bbolt_item *item, 
         key[8] != '_') {
         return err_set(err, ERR_CORRUPT, "a key of the database is not a revision");
     }
-    uint64_t main = big_endian_get(key, 8);
-    uint64_t sub = big_endian_get(key + 9, 8);
+    uint64_t main = load_be(key, 8);
+    uint64_t sub = load_be(key + 9, 8);
     if (main < 1 || main > INT64_MAX / 2 || sub > UINT32_MAX) {
         return err_set(err, ERR_CORRUPT, "the database has revision %llu/%llu",
                        (unsigned long long)main, (unsigned long long)sub);

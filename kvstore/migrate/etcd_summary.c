@@ -1,7 +1,7 @@
 #include "kvstore/migrate/etcd_summary.h"
 
+#include "base/byte_order.h"
 #include "base/crc32c.h"
-#include "kvstore/migrate/little_endian.h"
 
 static int add_bucket(const struct bbolt_bucket *bucket, bool is_keys, struct etcd_summary *summary,
                       struct err *err)
@@ -15,7 +15,7 @@ static int add_bucket(const struct bbolt_bucket *bucket, bool is_keys, struct et
         summary->hash = crc32c(summary->hash, item.value.data, item.value.size);
         summary->key_count += 1;
         if (is_keys && item.key.size >= 8) {
-            summary->revision = (int64_t)big_endian_get(item.key.data, 8);
+            summary->revision = (int64_t)load_be(item.key.data, 8);
         }
     }
     return code == ERR_NOT_FOUND ? 0 : code;

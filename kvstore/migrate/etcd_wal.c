@@ -1,9 +1,9 @@
 #include "kvstore/migrate/etcd_wal.h"
 
+#include "base/byte_order.h"
 #include "base/crc32c.h"
 #include "base/mem.h"
 #include "base/pb.h"
-#include "kvstore/migrate/little_endian.h"
 
 enum record_type { METADATA = 1, ENTRY = 2, STATE = 3, CRC = 4, SNAPSHOT = 5 };
 enum { LENGTH_SIZE = 8, SECTOR = 512 };
@@ -203,7 +203,7 @@ static int damaged(const char *name, size_t at, struct err *err, const char *wha
 static int next_frame(struct etcd_wal *wal, struct bytes file, size_t *at, bool is_last,
                       const char *name, bool *ret_end, struct err *err)
 {
-    uint64_t length = little_endian_get(file.data + *at, LENGTH_SIZE);
+    uint64_t length = load_le(file.data + *at, LENGTH_SIZE);
     uint64_t size = length & ((UINT64_C(1) << 56) - 1);
     uint64_t padding = length >> 63 != 0 ? length >> 56 & 7 : 0;
     size_t start = *at + LENGTH_SIZE;

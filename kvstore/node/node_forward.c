@@ -1,3 +1,4 @@
+#include "base/byte_order.h"
 #include "base/check.h"
 #include "base/mem.h"
 #include "kvstore/node/node_internal.h"
@@ -23,29 +24,13 @@ struct frame {
     struct bytes payload;
 };
 
-static void append_little_endian(struct buf *out, uint64_t value, int bytes)
-{
-    for (int i = 0; i < bytes; i++) {
-        buf_append_u8(out, (uint8_t)(value >> (8 * i)));
-    }
-}
-
-static uint64_t read_little_endian(const uint8_t *data, int bytes)
-{
-    uint64_t value = 0;
-    for (int i = 0; i < bytes; i++) {
-        value |= (uint64_t)data[i] << (8 * i);
-    }
-    return value;
-}
-
 static void send_frame(struct node *node, raft_id to, const struct frame *frame)
 {
     buf_clear(&node->scratch);
     buf_append_u8(&node->scratch, (uint8_t)frame->kind);
-    append_little_endian(&node->scratch, frame->code, 4);
-    append_little_endian(&node->scratch, frame->id, 8);
-    append_little_endian(&node->scratch, frame->extra, 8);
+    append_le(&node->scratch, frame->code, 4);
+    append_le(&node->scratch, frame->id, 8);
+    append_le(&node->scratch, frame->extra, 8);
     buf_append_bytes(&node->scratch, frame->payload);
     node->io.send_frame(node->io.context, to, buf_bytes(&node->scratch));
 }
@@ -58,9 +43,9 @@ static int parse_frame(struct bytes input, struct frame *ret)
     }
     *ret = (struct frame){
         .kind = (enum frame_kind)input.data[0],
-        .code = (uint32_t)read_little_endian(input.data + 1, 4),
-        .id = read_little_endian(input.data + 5, 8),
-        .extra = read_little_endian(input.data + 13, 8),
+        .code = (uint32_t)load_le(input.data + 1, 4),
+        .id = load_le(input.data + 5, 8),
+        .extra = load_le(input.data + 13, 8),
         .payload = bytes_make(input.data + FRAME_HEAD_BYTES, input.size - FRAME_HEAD_BYTES),
     };
     return 0;

@@ -140,7 +140,8 @@ void node_status_reply(struct node *node, uint64_t token)
     response.raftappliedindex = kv_applied(node->kv).index;
     response.islearner = node_is_learner(node);
     response.storageversion = arena_strdup(&arena, "3.7.0");
-    Etcdserverpb__DowngradeInfo downgrade = ETCDSERVERPB__DOWNGRADE_INFO__INIT;
+    Etcdserverpb__DowngradeInfo downgrade;
+    etcdserverpb__downgrade_info__init(&downgrade);
     downgrade.targetversion = arena_strdup(&arena, cluster_downgrade(kv_cluster(node->kv)));
     downgrade.enabled = downgrade.targetversion[0] != 0;
     response.downgradeinfo = &downgrade;

@@ -197,6 +197,9 @@ void config_deinit(struct config *config);
 /* Was the flag (etcd's name) given by any source? */
 bool config_is_set(const struct config *config, const char *flag);
 
+/* Is "Name=true" in --feature-gates? */
+bool config_has_gate(const struct config *config, const char *name);
+
 /* The text of --help. */
 const char *config_help(struct arena *arena);
 

@@ -183,6 +183,23 @@ static int check_tls_files(const char *prefix, const struct config_tls *tls, str
     return 0;
 }
 
+/* The members come from one place. */
+static int check_discovery(const struct config *config, struct err *err)
+{
+    bool has_endpoints = config->discovery_endpoints[0] != 0;
+    bool has_srv = config->discovery_srv[0] != 0;
+    bool has_cluster = config_is_set(config, "initial-cluster");
+    if (has_endpoints + has_srv + has_cluster > 1) {
+        return err_set(err, ERR_INVALID,
+                       "multiple discovery or bootstrap flags are set. Choose one of "
+                       "\"initial-cluster\", \"discovery-endpoints\" or \"discovery-srv\"");
+    }
+    if (has_endpoints != (config->discovery_token[0] != 0)) {
+        return err_set(err, ERR_INVALID, "--discovery-token and --discovery-endpoints go together");
+    }
+    return 0;
+}
+
 static int check_cluster(struct config *config, struct err *err)
 {
     const char *text = config->initial_cluster_text;
@@ -195,7 +212,8 @@ static int check_cluster(struct config *config, struct err *err)
         }
         config->initial_cluster_text = text[0] == 0 ? urls : text;
     }
-    int code = config_parse_cluster(config, text, err);
+    int code = check_discovery(config, err);
+    code = code != 0 ? code : config_parse_cluster(config, text, err);
     if (code != 0) {
         return code;
     }

@@ -212,3 +212,16 @@ int config_parse_cluster(struct config *config, const char *text, struct err *er
     }
     return 0;
 }
+
+bool config_has_gate(const struct config *config, const char *name)
+{
+    size_t length = strlen(name);
+    for (const char *at = strstr(config->feature_gates, name); at != NULL;
+         at = strstr(at + 1, name)) {
+        bool is_start = at == config->feature_gates || at[-1] == ',';
+        if (is_start && strncmp(at + length, "=true", 5) == 0) {
+            return true;
+        }
+    }
+    return false;
+}

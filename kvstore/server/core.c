@@ -336,7 +336,12 @@ static void run(struct core *core)
     core->is_running = true;
     take_completions(core);
     submit_inbox(core);
+    raft_index applied = node_applied(core->node);
+    uint64_t advance_started = uv_hrtime();
     bool has_more = node_advance(core->node, core_now(core));
+    if (node_applied(core->node) != applied) {
+        metric_child_observe(core->apply_time, (double)(uv_hrtime() - advance_started) / 1e9);
+    }
     if (core->is_staged && !node_is_installing(core->node)) {
         core_stage_cancel(core); /* complete, told to the node, and not wanted */
     }

@@ -32,6 +32,7 @@ struct core {
     uv_async_t async;
     raft_time_ms timer_deadline;
 
+    struct metric_child *apply_time;
     struct list inbox; /* calls not taken up yet */
     bool is_dirty;     /* something arrived: run in this iteration's prepare phase */
     bool is_running;

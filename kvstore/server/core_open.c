@@ -1,3 +1,4 @@
+#include <libgen.h>
 #include <openssl/rand.h>
 
 #include "base/blob.h"
@@ -41,6 +42,17 @@ struct opening {
     bool has_recovered;
 };
 
+/* Inside the data directory, or where --wal-dir says, as long as what is above it exists. */
+static int make_wal_dir(const char *wal_dir, const char *member, struct err *err)
+{
+    if (wal_dir == NULL) {
+        return data_dir_make(member, "wal", err);
+    }
+    CLEANUP(free) char *parent = mem_strdup(wal_dir);
+    CLEANUP(free) char *name = mem_strdup(wal_dir);
+    return data_dir_make(dirname(parent), basename(name), err);
+}
+
 static int make_directories(struct core *core, char **ret_wal, char **ret_store, struct err *err)
 {
     const struct core_options *options = &core->options;
@@ -50,7 +62,7 @@ static int make_directories(struct core *core, char **ret_wal, char **ret_store,
     }
     CLEANUP(free) char *member = mem_printf("%s/member", options->data_dir);
     code = data_dir_make(options->data_dir, "member", err);
-    code = code != 0 ? code : data_dir_make(member, "wal", err);
+    code = code != 0 ? code : make_wal_dir(options->wal_dir, member, err);
     code = code != 0 ? code : data_dir_make(member, "store", err);
     if (code != 0) {
         return code;
@@ -295,6 +307,7 @@ int core_open(const struct core_options *options, struct core **ret_core, int *r
     struct core *core = mem_zalloc(sizeof *core);
     core->options = *options;
     core->data_dir_fd = -1;
+    core->apply_time = metric_get(options->metrics, METRIC_APPLY, "v3,Batch,true");
     list_init(&core->inbox);
     list_init(&core->store_waiters);
     core_start_loop(core);

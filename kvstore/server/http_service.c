@@ -1,6 +1,7 @@
 #include "kvstore/server/http_service.h"
 
 #include "base/cleanup.h"
+#include "kvstore/server/http_access.h"
 
 static const char text_plain[] = "text/plain; charset=utf-8";
 
@@ -97,6 +98,10 @@ static void on_headers(struct http_exchange *x)
     static const struct http_handler answered = {.on_headers = NULL};
     struct http_service *http = x->data;
     if (http->grpc != NULL && grpc_server_try_take(http->grpc, x)) {
+        return;
+    }
+    if (http->cors != NULL && http_access_try_answer(http, x)) {
+        x->handler = &answered;
         return;
     }
     if (http->gateway != NULL && grpc_gateway_try_take(http->gateway, x)) {

@@ -17,6 +17,8 @@ struct http_service {
     void *context;
     const char *version;
     bool has_peer_paths;
+    const char *cors;           /* --cors; NULL: a peer listener, to which browsers do not speak */
+    const char *host_whitelist; /* --host-whitelist */
 };
 
 /* For listener_options: handler_data is the struct http_service. */

@@ -28,6 +28,21 @@ static const struct metric_family families[METRIC_COUNT] = {
 #undef X
 };
 
+/* The limit of a bucket. Factor 0: the default buckets of Prometheus' library. */
+static double bucket_limit(const struct metric_family *family, unsigned bucket)
+{
+    static const double defaults[] = {.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10};
+    if (family->bucket_factor == 0) {
+        CHECK(bucket < sizeof defaults / sizeof defaults[0]);
+        return defaults[bucket];
+    }
+    double limit = family->first_bucket;
+    for (unsigned i = 0; i < bucket; i++) {
+        limit *= family->bucket_factor;
+    }
+    return limit;
+}
+
 struct metric_child {
     const struct metric_family *family;
     struct metric_child *next; /* of the same family, oldest first */
@@ -114,10 +129,15 @@ void metric_child_observe(struct metric_child *child, double value)
     const struct metric_family *family = child->family;
     CHECK(family->type == HISTOGRAM);
     unsigned bucket = 0;
-    double limit = family->first_bucket;
-    while (bucket < family->bucket_count && value > limit) {
-        limit *= family->bucket_factor;
-        bucket += 1;
+    if (family->bucket_factor == 0) {
+        while (bucket < family->bucket_count && value > bucket_limit(family, bucket)) {
+            bucket += 1;
+        }
+    } else {
+        for (double limit = family->first_bucket; bucket < family->bucket_count && value > limit;
+             bucket++) {
+            limit *= family->bucket_factor;
+        }
     }
     atomic_fetch_add_explicit(&child->buckets[bucket], 1, memory_order_relaxed);
     uint64_t nanos = value <= 0 ? 0 : (uint64_t)(value * 1e9);
@@ -217,16 +237,15 @@ static void write_line(struct buf *out, const struct metric_child *child, const 
 static void write_histogram(struct buf *out, const struct metric_child *child)
 {
     const struct metric_family *family = child->family;
-    double limit = family->first_bucket;
     uint64_t total = 0;
     char number[32];
     char le[32];
     for (unsigned i = 0; i <= family->bucket_count; i++) {
         total += atomic_load_explicit(&child->buckets[i], memory_order_relaxed);
         (void)snprintf(number, sizeof number, "%llu", (unsigned long long)total);
-        (void)snprintf(le, sizeof le, "%.10g", limit);
-        write_line(out, child, "_bucket", i == family->bucket_count ? "+Inf" : le, number);
-        limit *= family->bucket_factor;
+        bool is_last = i == family->bucket_count;
+        (void)snprintf(le, sizeof le, "%.10g", is_last ? 0 : bucket_limit(family, i));
+        write_line(out, child, "_bucket", is_last ? "+Inf" : le, number);
     }
     uint64_t nanos = atomic_load_explicit(&child->sum_nanos, memory_order_relaxed);
     char sum[32];

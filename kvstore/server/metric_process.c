@@ -84,9 +84,11 @@ void metric_process_write_go(struct buf *out)
         "go_memstats_other_sys_bytes",     "go_memstats_stack_inuse_bytes",
         "go_memstats_stack_sys_bytes",     "go_memstats_last_gc_time_seconds",
         "go_memstats_heap_released_bytes", "go_memstats_heap_objects",
-        "go_memstats_next_gc_bytes",
+        "go_memstats_next_gc_bytes",       "go_gc_gogc_percent",
+        "go_gc_gomemlimit_bytes",
     };
     struct mallinfo2 heap = mallinfo2();
+    buf_append_format(out, "go_sched_gomaxprocs_threads %ld\n", sysconf(_SC_NPROCESSORS_ONLN));
     buf_append_format(out, "go_goroutines 1\ngo_threads 1\ngo_info{version=\"none\"} 1\n");
     buf_append_format(out,
                       "go_memstats_alloc_bytes %zu\ngo_memstats_alloc_bytes_total %zu\n"

@@ -1,7 +1,7 @@
 /* metric_table.h - every metric family: names, types, labels and buckets are etcd 3.7's, so that
  * its dashboards and alert rules work unchanged; kvd_* are ours. Buckets: first, factor, count (a
- * family without buckets says 0, 0, 0). Sources: etcd's server/ and pkg/ registrations; etcd-api
- * appendix A. */
+ * family without buckets says 0, 0, 0; factor 0: Prometheus' default buckets). Sources: etcd's
+ * server/ and pkg/ registrations; etcd-api appendix A. */
 #ifndef KVSTORE_SERVER_METRIC_TABLE_H
 #define KVSTORE_SERVER_METRIC_TABLE_H
 
@@ -86,7 +86,7 @@
     X(SNAPSHOT_SENDING, GAUGE, "etcd_network_snapshot_send_inflights_total", "To", 0, 0, 0, "Snapshots being sent.") \
     X(SNAPSHOT_SENT, COUNTER, "etcd_network_snapshot_send_success", "To", 0, 0, 0, "Snapshots sent.") \
     X(SNAPSHOT_SEND_TIME, HISTOGRAM, "etcd_network_snapshot_send_total_duration_seconds", "To", 0.1, 2, 10, "Time to send a snapshot.") \
-    X(APPLY, HISTOGRAM, "etcd_server_apply_duration_seconds", "version,op,success", 0.0001, 2, 20, "Time to apply an entry.") \
+    X(APPLY, HISTOGRAM, "etcd_server_apply_duration_seconds", "version,op,success", 0.0001, 2, 20, "Time to apply the entries of one iteration: op is Batch.") \
     X(CLIENT_REQUESTS, COUNTER, "etcd_server_client_requests_total", "type,client_api_version", 0, 0, 0, "Requests by client API version.") \
     X(FEATURE_ENABLED, GAUGE, "etcd_server_feature_enabled", "name,stage", 0, 0, 0, "Feature gates: 1 where enabled.") \
     X(GO_VERSION, GAUGE, "etcd_server_go_version", "server_go_version", 0, 0, 0, "What the server was built with.") \
@@ -121,7 +121,7 @@
     X(GRPC_HANDLED, COUNTER, "grpc_server_handled_total", "grpc_type,grpc_service,grpc_method,grpc_code", 0, 0, 0, "RPCs finished, by status code.") \
     X(GRPC_RECEIVED, COUNTER, "grpc_server_msg_received_total", "grpc_type,grpc_service,grpc_method", 0, 0, 0, "Messages received.") \
     X(GRPC_SENT, COUNTER, "grpc_server_msg_sent_total", "grpc_type,grpc_service,grpc_method", 0, 0, 0, "Messages sent.") \
-    X(GRPC_HANDLING, HISTOGRAM, "grpc_server_handling_seconds", "grpc_type,grpc_service,grpc_method", 0.005, 2, 11, "Time of RPCs (--metrics=extensive).") \
+    X(GRPC_HANDLING, HISTOGRAM, "grpc_server_handling_seconds", "grpc_type,grpc_service,grpc_method", 0.005, 0, 11, "Time of RPCs (--metrics=extensive).") \
     X(FD_LIMIT, GAUGE, "os_fd_limit", "", 0, 0, 0, "Limit of open files.") \
     X(FD_USED, GAUGE, "os_fd_used", "", 0, 0, 0, "Open files.") \
     X(PROCESS_CPU, COUNTER, "process_cpu_seconds_total", "", 0, 0, 0, "Processor time used.") \

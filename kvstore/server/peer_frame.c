@@ -1,33 +1,18 @@
+#include "base/byte_order.h"
 #include "base/check.h"
 #include "kvstore/server/peers.h"
 
 enum { FRAME_HEAD_BYTES = 5, HELLO_VERSION = 1, HELLO_BYTES = 41 };
 
-static uint64_t read_u64(const uint8_t *data)
-{
-    uint64_t value = 0;
-    for (unsigned i = 0; i < 8; i++) {
-        value |= (uint64_t)data[i] << (8 * i);
-    }
-    return value;
-}
-
-static void append_u64(struct buf *out, uint64_t value)
-{
-    for (unsigned i = 0; i < 8; i++) {
-        buf_append_u8(out, (uint8_t)(value >> (8 * i)));
-    }
-}
-
 void peer_hello_encode(struct buf *out, const struct peer_hello *hello)
 {
     static const uint8_t head[] = {HELLO_BYTES, 0, 0, 0, PEER_FRAME_HELLO, HELLO_VERSION};
     buf_append(out, head, sizeof head);
-    append_u64(out, hello->cluster_id);
-    append_u64(out, hello->from);
-    append_u64(out, hello->to);
-    append_u64(out, hello->log_id);
-    append_u64(out, hello->incarnation);
+    append_le(out, hello->cluster_id, 8);
+    append_le(out, hello->from, 8);
+    append_le(out, hello->to, 8);
+    append_le(out, hello->log_id, 8);
+    append_le(out, hello->incarnation, 8);
 }
 
 int peer_hello_decode(struct bytes payload, struct peer_hello *ret)
@@ -35,11 +20,11 @@ int peer_hello_decode(struct bytes payload, struct peer_hello *ret)
     if (payload.size < HELLO_BYTES || payload.data[0] != HELLO_VERSION) {
         return ERR_MALFORMED;
     }
-    *ret = (struct peer_hello){.cluster_id = read_u64(payload.data + 1),
-                               .from = read_u64(payload.data + 9),
-                               .to = read_u64(payload.data + 17),
-                               .log_id = read_u64(payload.data + 25),
-                               .incarnation = read_u64(payload.data + 33)};
+    *ret = (struct peer_hello){.cluster_id = load_le(payload.data + 1, 8),
+                               .from = load_le(payload.data + 9, 8),
+                               .to = load_le(payload.data + 17, 8),
+                               .log_id = load_le(payload.data + 25, 8),
+                               .incarnation = load_le(payload.data + 33, 8)};
     return 0;
 }
 
@@ -52,7 +37,7 @@ int peer_frame_next(struct bytes *input, enum peer_frame *ret_kind, struct bytes
     size_t size =
         (size_t)data[0] | (size_t)data[1] << 8 | (size_t)data[2] << 16 | (size_t)data[3] << 24;
     if (size > input->size - FRAME_HEAD_BYTES || data[4] < PEER_FRAME_HELLO ||
-        data[4] > PEER_FRAME_NODE) {
+        data[4] > PEER_FRAME_PONG) {
         return ERR_MALFORMED;
     }
     *ret_kind = (enum peer_frame)data[4];

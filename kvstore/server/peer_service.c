@@ -1,3 +1,5 @@
+#include <stdio.h>
+
 #include "base/log.h"
 #include "base/mem.h"
 #include "kvstore/cluster/cluster.h"
@@ -18,6 +20,7 @@ const size_t peer_service_method_count =
 /* One incoming stream. */
 struct peer_stream {
     struct list link;
+    struct metric_child *received_bytes; /* NULL before the hello */
     struct grpc_call *call;
     raft_id from; /* 0: no hello yet */
     struct raft_decoder decoder;
@@ -101,6 +104,9 @@ static bool take_frame(struct grpc_call *call, struct peer_stream *stream, enum 
             return false;
         }
         stream->from = hello.from;
+        char id[32];
+        (void)snprintf(id, sizeof id, "%llx", (unsigned long long)hello.from);
+        stream->received_bytes = metric_get(service->metrics, METRIC_PEER_RECEIVED, id);
         list_push_back(&service->streams, &stream->link);
         return true;
     }
@@ -110,6 +116,14 @@ static bool take_frame(struct grpc_call *call, struct peer_stream *stream, enum 
     if (kind == PEER_FRAME_RAFT) {
         return take_raft(core, stream, payload);
     }
+    if (kind == PEER_FRAME_PING || kind == PEER_FRAME_PONG) {
+        if (service->peers != NULL && kind == PEER_FRAME_PING) {
+            peers_on_ping(service->peers, stream->from, payload);
+        } else if (service->peers != NULL) {
+            peers_on_pong(service->peers, stream->from, payload);
+        }
+        return true;
+    }
     core_on_frame(core, stream->from, payload);
     return true;
 }
@@ -117,6 +131,9 @@ static bool take_frame(struct grpc_call *call, struct peer_stream *stream, enum 
 static void on_stream_message(struct grpc_call *call, struct bytes input)
 {
     struct peer_stream *stream = grpc_call_data(call);
+    if (stream != NULL && stream->received_bytes != NULL) {
+        metric_child_add(stream->received_bytes, input.size);
+    }
     while (stream != NULL && input.size > 0) {
         enum peer_frame kind;
         struct bytes payload;

@@ -24,6 +24,7 @@ struct peer_link {
     bool is_closing; /* the channel is going: nothing is started again */
     bool has_warned;
     struct metric_child *sent_bytes;
+    struct metric_child *round_trip;
     struct metric_child *sent_failures;
     struct metric_child *active;
 };
@@ -159,6 +160,7 @@ static void open_channel(struct peer_link *link)
         .host = url->host,
         .port = url->port,
         .unix_path = url->is_unix ? url->host : NULL,
+        .local_address = options->local_address,
         .tls = url->is_tls ? options->tls : NULL,
         .limits = {.keepalive_time_ms = 5000, .keepalive_timeout_ms = 5000},
         .backoff_min_ms = PEER_RECONNECT_MS,
@@ -233,6 +235,8 @@ static void make_metrics(struct peer_link *link)
     (void)snprintf(id, sizeof id, "%llx", (unsigned long long)link->id);
     link->sent_bytes = metric_get(metrics, METRIC_PEER_SENT, id);
     link->sent_failures = metric_get(metrics, METRIC_PEER_SENT_FAILURES, id);
+    link->round_trip = metric_get(metrics, METRIC_PEER_ROUND_TRIP, id);
+    (void)metric_get(metrics, METRIC_PEER_RECEIVED, id);
     (void)snprintf(id, sizeof id, "%llx,%llx",
                    (unsigned long long)core_member_id(link->peers->options.core),
                    (unsigned long long)link->id);
@@ -338,6 +342,38 @@ void peers_flush(struct peers *peers)
 {
     list_foreach (item, &peers->links) {
         flush(container_of(item, struct peer_link, link));
+    }
+}
+
+void peers_ping(struct peers *peers)
+{
+    list_foreach (item, &peers->links) {
+        struct peer_link *link = container_of(item, struct peer_link, link);
+        uint64_t now = uv_hrtime(); /* both ends of the measure are here: any byte order will do */
+        if (link->is_connected) {
+            peer_frame_append(&link->out, PEER_FRAME_PING, bytes_make(&now, sizeof now));
+            flush(link);
+        }
+    }
+}
+
+void peers_on_ping(struct peers *peers, raft_id from, struct bytes payload)
+{
+    struct peer_link *link = find(peers, from);
+    if (link != NULL && link->is_connected && payload.size == PEER_PING_BYTES) {
+        peer_frame_append(&link->out, PEER_FRAME_PONG, payload);
+        flush(link);
+    }
+}
+
+void peers_on_pong(struct peers *peers, raft_id from, struct bytes payload)
+{
+    struct peer_link *link = find(peers, from);
+    uint64_t sent = 0;
+    if (link != NULL && payload.size == PEER_PING_BYTES) {
+        memcpy(&sent, payload.data, sizeof sent);
+        uint64_t now = uv_hrtime();
+        metric_child_observe(link->round_trip, now < sent ? 0 : (double)(now - sent) / 1e9);
     }
 }
 

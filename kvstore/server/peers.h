@@ -30,13 +30,22 @@ enum {
     "this member's data is lost or an old copy: remove it from the cluster and add it again with " \
     "an empty data directory"
 
-enum peer_frame { PEER_FRAME_HELLO = 1, PEER_FRAME_RAFT, PEER_FRAME_NODE };
+enum peer_frame {
+    PEER_FRAME_HELLO = 1,
+    PEER_FRAME_RAFT,
+    PEER_FRAME_NODE,
+    PEER_FRAME_PING,
+    PEER_FRAME_PONG
+};
+
+enum { PEER_PING_BYTES = 8 }; /* the sender's clock; a pong carries the same back */
 
 struct peers_options {
     struct wire_loop *wire;
     struct core *core;
     struct tls_context *tls; /* for https peer URLs; NULL: none can be reached */
     struct metrics *metrics;
+    const char *local_address; /* to connect from; NULL: any. Outlives peers */
     uint64_t seed;
     /* This member was told that the cluster has removed it, or that its data is not what it was. */
     void (*on_removed)(void *context);
@@ -56,6 +65,10 @@ void peers_keep(struct peers *peers, const raft_id *ids, uint32_t count);
 void peers_send(struct peers *peers, const struct raft_message *message);
 void peers_send_frame(struct peers *peers, raft_id to, struct bytes frame);
 void peers_flush(struct peers *peers);
+/* Measure the round trip to everybody. */
+void peers_ping(struct peers *peers);
+void peers_on_ping(struct peers *peers, raft_id from, struct bytes payload);
+void peers_on_pong(struct peers *peers, raft_id from, struct bytes payload);
 /* The channel to a peer, for other calls; NULL: unknown. */
 struct grpc_channel *peers_channel(struct peers *peers, raft_id id);
 uint32_t peers_connected_count(const struct peers *peers);
@@ -81,6 +94,8 @@ MUST_USE int peer_hello_decode(struct bytes payload, struct peer_hello *ret);
 struct peer_service {
     struct core *core;
     struct peer_registry *registry;
+    struct peers *peers; /* NULL until they are made */
+    struct metrics *metrics;
     struct list streams; /* incoming ones that said hello */
 };
 

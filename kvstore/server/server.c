@@ -140,6 +140,7 @@ static void reload(struct tls_context *context)
 static void on_reload_timer(struct timer *timer)
 {
     struct server *server = container_of(timer, struct server, reload_timer);
+    peers_ping(server->peers); /* a measure, at the same pace */
     reload(server->client_tls);
     reload(server->peer_tls);
     reload(server->dial_tls);
@@ -217,6 +218,7 @@ void server_close(struct server *server)
     }
     run_until_closed(server);
     /* The peers before the core: the ends of their streams and snapshots are told to it. */
+    server->peer_service.peers = NULL;
     if (server->peers != NULL) {
         server->open_parts += 1;
         peers_close(server->peers, on_part_closed, server);

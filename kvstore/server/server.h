@@ -52,7 +52,8 @@ struct server {
     struct grpc_server *client_grpc;
     struct grpc_server *peer_grpc;
     struct http_service client_http;
-    struct http_service http_only; /* --listen-client-http-urls, --listen-metrics-urls */
+    struct http_service client_http_only; /* --listen-client-http-urls */
+    struct http_service metrics_http;     /* --listen-metrics-urls */
     struct http_service peer_http;
     struct listener *listeners[SERVER_LISTENERS_MAX];
     unsigned listener_count;

@@ -138,6 +138,8 @@ static void refresh_store_metrics(struct server *server)
     metric_set(metrics, METRIC_COMPACTION_KEYS, (int64_t)kv_figures.compacted_revisions);
     metric_set(metrics, METRIC_LEASE_GRANTED, (int64_t)kv_figures.leases_granted);
     metric_set(metrics, METRIC_LEASE_REVOKED, (int64_t)kv_figures.leases_revoked);
+    metric_set(metrics, METRIC_LEASE_RENEWED, (int64_t)kv_figures.leases_renewed);
+    metric_set(metrics, METRIC_AUTH_REVISION, (int64_t)auth_revision(kv_auth(kv)));
     metric_set(metrics, METRIC_DB_SIZE, (int64_t)store.size_bytes);
     metric_set(metrics, METRIC_DB_SIZE_IN_USE, (int64_t)store.size_in_use_bytes);
     metric_set(metrics, METRIC_OPEN_READS, 1 + (int64_t)store.snapshot_count);

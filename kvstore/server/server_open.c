@@ -1,3 +1,4 @@
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <openssl/rand.h>
 #include <stdio.h>
@@ -8,6 +9,7 @@
 #include "base/exit_code.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "kvstore/server/discovery.h"
 #include "kvstore/server/server.h"
 #include "kvstore/watch/watch_hub.h"
 
@@ -36,17 +38,22 @@ static int find_identity(struct server *server, struct core_options *options, st
 {
     struct config *config = server->config;
     if (has_log(config)) {
-        /* The log knows who we are; the members are needed if the first start died half-way. */
-        if (!config->is_existing_cluster &&
+        /* The log knows who we are; the members are needed if the first start died half-way. What
+         * discovery found then is not known any more. */
+        if (!config->is_existing_cluster && !discovery_is_wanted(config) &&
             bootstrap_new_cluster(config, &server->bootstrap, NULL) == 0) {
             options->initial = &server->bootstrap;
         }
         return 0;
     }
     options->is_new = true;
-    int code = config->is_existing_cluster
-                   ? bootstrap_join(config, server->wire, server->dial_tls, &server->bootstrap, err)
-                   : bootstrap_new_cluster(config, &server->bootstrap, err);
+    int code = discovery_is_wanted(config) ? discovery_run(config, server->wire, err) : 0;
+    if (code != 0) {
+        return code;
+    }
+    code = config->is_existing_cluster
+               ? bootstrap_join(config, server->wire, server->dial_tls, &server->bootstrap, err)
+               : bootstrap_new_cluster(config, &server->bootstrap, err);
     if (code != 0) {
         return code;
     }
@@ -186,8 +193,8 @@ static int open_listeners(struct server *server, struct err *err)
     } groups[] = {
         {&config->listen_peer_urls, &server->peer_http, server->peer_tls, true},
         {&config->listen_client_urls, &server->client_http, server->client_tls, false},
-        {&config->listen_client_http_urls, &server->http_only, server->client_tls, false},
-        {&config->listen_metrics_urls, &server->http_only, server->client_tls, false},
+        {&config->listen_client_http_urls, &server->client_http_only, server->client_tls, false},
+        {&config->listen_metrics_urls, &server->metrics_http, server->client_tls, false},
     };
     for (size_t group = 0; group < sizeof groups / sizeof groups[0]; group++) {
         for (unsigned i = 0; i < groups[group].urls->count; i++) {
@@ -206,9 +213,9 @@ static void make_services(struct server *server)
 {
     const struct config *config = server->config;
     struct timers *timers = wire_loop_timers(server->wire);
-    service_init(&server->service, server->core, server->metrics);
-    server->peer_service =
-        (struct peer_service){.core = server->core, .registry = core_registry(server->core)};
+    service_init(&server->service, server->core, server->metrics, timers, config);
+    server->peer_service = (struct peer_service){
+        .core = server->core, .registry = core_registry(server->core), .metrics = server->metrics};
     list_init(&server->peer_service.streams);
     server->client_grpc = grpc_server_new(&(struct grpc_server_options){
         .methods = service_methods,
@@ -230,6 +237,8 @@ static void make_services(struct server *server)
                                       .metrics = server->metrics,
                                       .refresh_metrics = server_refresh_metrics,
                                       .context = server,
+                                      .cors = config->cors,
+                                      .host_whitelist = config->host_whitelist,
                                       .version = KVD_VERSION};
     server->client_http = http;
     server->client_http.grpc = server->client_grpc;
@@ -237,10 +246,30 @@ static void make_services(struct server *server)
         server->client_http.gateway =
             grpc_gateway_new(server->client_grpc, "/v3/", etcd_routes, etcd_route_count);
     }
-    server->http_only = http;
+    server->client_http_only = http;
+    server->client_http_only.gateway = server->client_http.gateway;
+    server->metrics_http = http;
     server->peer_http = http;
+    server->peer_http.cors = NULL;
     server->peer_http.grpc = server->peer_grpc;
     server->peer_http.has_peer_paths = true;
+}
+
+/* SetMemberLocalAddr: speak to peers from the address that is advertised to them, so that it is the
+ * one in the certificate. */
+static const char *local_address(const struct config *config)
+{
+    const struct config_urls *urls = &config->initial_advertise_peer_urls;
+    uint8_t parsed[16];
+    for (unsigned i = 0; config_has_gate(config, "SetMemberLocalAddr") && i < urls->count; i++) {
+        const char *host = urls->url[i].host;
+        bool is_address =
+            inet_pton(AF_INET, host, parsed) == 1 || inet_pton(AF_INET6, host, parsed) == 1;
+        if (is_address && !urls->url[i].is_unix) {
+            return host;
+        }
+    }
+    return NULL;
 }
 
 static void make_peers(struct server *server)
@@ -253,11 +282,13 @@ static void make_peers(struct server *server)
         .core = server->core,
         .tls = server->dial_tls,
         .metrics = server->metrics,
+        .local_address = local_address(server->config),
         .seed = seed,
         .on_removed = server_on_removed,
         .on_lost_data = server_on_lost_data,
         .context = server,
     });
+    server->peer_service.peers = server->peers;
     /* Until the log has told who is a member, the configuration says where others may be. */
     for (unsigned i = 0; i < server->bootstrap.member_count; i++) {
         const struct bootstrap_member *member = &server->bootstrap.members[i];

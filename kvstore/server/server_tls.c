@@ -51,14 +51,38 @@ static int translate_ciphers(struct config *config, struct err *err)
     return 0;
 }
 
+enum { NAMES_MAX = 64 };
+
+/* "a,b" as a list that ends with NULL; memory is cut into its names. */
+static const char *const *split(char *memory, const char **names)
+{
+    size_t count = 0;
+    for (char *name = strsep(&memory, ","); name != NULL; name = strsep(&memory, ",")) {
+        if (name[0] != 0 && count < NAMES_MAX) {
+            names[count++] = name;
+        }
+    }
+    names[count] = NULL;
+    return count == 0 ? NULL : names;
+}
+
 static int make_listener_tls(const struct config *config, const struct config_tls *tls,
-                             struct tls_context **ret, struct err *err)
+                             bool is_peer, struct tls_context **ret, struct err *err)
 {
     if (tls->cert_file[0] == 0) {
         return 0; /* an https URL is refused when it is opened */
     }
-    const char *const names[] = {or_null(tls->allowed_cn), NULL};
-    const char *const hosts[] = {or_null(tls->allowed_hostname), NULL};
+    if (or_null(tls->allowed_cn) != NULL && or_null(tls->allowed_hostname) != NULL) {
+        return err_set(err, ERR_INVALID,
+                       "AllowedCNs and AllowedHostnames are mutually exclusive (cns=%s, "
+                       "hostnames=%s)",
+                       tls->allowed_cn, tls->allowed_hostname);
+    }
+    CLEANUP(free) char *name_memory = mem_strdup(tls->allowed_cn == NULL ? "" : tls->allowed_cn);
+    CLEANUP(free)
+    char *host_memory = mem_strdup(tls->allowed_hostname == NULL ? "" : tls->allowed_hostname);
+    const char *names[NAMES_MAX + 1];
+    const char *hosts[NAMES_MAX + 1];
     const struct tls_options options = {
         .role = HTTP_SERVER,
         .certificate_file = tls->cert_file,
@@ -67,8 +91,9 @@ static int make_listener_tls(const struct config *config, const struct config_tl
         .crl_file = or_null(tls->crl_file),
         /* As in etcd, --trusted-ca-file alone asks for a certificate that it has signed. */
         .require_certificate = tls->client_cert_auth || tls->trusted_ca_file[0] != 0,
-        .allowed_common_names = names[0] == NULL ? NULL : names,
-        .allowed_host_names = hosts[0] == NULL ? NULL : hosts,
+        .allowed_common_names = split(name_memory, names),
+        .allowed_host_names = split(host_memory, hosts),
+        .check_remote = is_peer && tls->client_cert_auth && !tls->skip_client_san_verification,
         .version_min = version_of(config->tls_min_version),
         .version_max = version_of(config->tls_max_version),
         .cipher_suites = or_null(config->cipher_suites),
@@ -178,8 +203,11 @@ int server_make_tls(struct server *server, struct err *err)
     code = code != 0
                ? code
                : use_self_signed(config, &config->peer_tls, "peer", &config->listen_peer_urls, err);
-    code =
-        code != 0 ? code : make_listener_tls(config, &config->client_tls, &server->client_tls, err);
-    code = code != 0 ? code : make_listener_tls(config, &config->peer_tls, &server->peer_tls, err);
+    code = code != 0 ? code
+                     : make_listener_tls(config, &config->client_tls, /* is_peer= */ false,
+                                         &server->client_tls, err);
+    code = code != 0 ? code
+                     : make_listener_tls(config, &config->peer_tls, /* is_peer= */ true,
+                                         &server->peer_tls, err);
     return code != 0 ? code : make_dial_tls(server, err);
 }

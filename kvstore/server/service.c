@@ -1,9 +1,11 @@
 #include "kvstore/server/service.h"
 
 #include <openssl/rand.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "kvstore/server/config.h"
 #include "kvstore/server/recipe.h"
 
 #define NAMED(package, service, method, number)                                                    \
@@ -76,24 +78,42 @@ _Static_assert(sizeof service_methods / sizeof service_methods[0] == AUTH_RPC_CO
                "every RPC has exactly one authorisation rule");
 const size_t service_method_count = sizeof service_methods / sizeof service_methods[0];
 
+/* What may wait to be read by a client, on one connection, before its next answer to a Range is
+ * dropped and made again when there is room. A client that opens a thousand streams, asks for
+ * large ranges and reads nothing costs this much and not their sum. */
+enum { UNREAD_BYTES_MAX = 4 << 20, UNREAD_RETRY_MS = 20 };
+
 /* A unary call, or a RangeStream, under way in the core. */
 struct unary_call {
     struct core_call core_call;
+    struct list parked_link;
     struct grpc_call *call; /* NULL: the client has gone */
     uint8_t body[];
 };
 
-void service_init(struct service *service, struct core *core, struct metrics *metrics)
+static void retry_parked(struct timer *timer);
+
+void service_init(struct service *service, struct core *core, struct metrics *metrics,
+                  struct timers *timers, const struct config *config)
 {
-    *service = (struct service){.core = core, .metrics = metrics};
+    *service = (struct service){.core = core,
+                                .metrics = metrics,
+                                .timers = timers,
+                                .slow_request_ms =
+                                    (uint64_t)config->warning_unary_request_duration_ns / 1000000U};
+    list_init(&service->parked);
+    timer_init(&service->parked_timer, retry_parked);
     list_init(&service->watch_streams);
     list_init(&service->keep_alives);
     list_init(&service->snapshots);
-    service->counters = service_counters_new(metrics);
+    service->counters = service_counters_new(metrics, strcmp(config->metrics, "extensive") == 0);
 }
 
 void service_deinit(struct service *service)
 {
+    if (service->timers != NULL) { /* else it was never made */
+        timers_clear(service->timers, &service->parked_timer);
+    }
     auth_service_deinit(service);
     mem_free(service->counters);
 }
@@ -114,10 +134,49 @@ bool service_lacks_leader(struct grpc_call *call)
     return true;
 }
 
+static void set_parked_timer(struct service *service)
+{
+    if (!timer_is_set(&service->parked_timer)) {
+        timers_set(service->timers, &service->parked_timer,
+                   service->timers->now_ms + UNREAD_RETRY_MS);
+    }
+}
+
+static void retry_parked(struct timer *timer)
+{
+    struct service *service = container_of(timer, struct service, parked_timer);
+    list_foreach_safe (link, &service->parked) {
+        struct unary_call *unary = container_of(link, struct unary_call, parked_link);
+        if (grpc_call_connection_queued_bytes(unary->call) <= UNREAD_BYTES_MAX) {
+            list_remove(link);
+            core_submit(service->core, &unary->core_call);
+        }
+    }
+    if (!list_is_empty(&service->parked)) {
+        set_parked_timer(service);
+    }
+}
+
+/* True: there is no room for this answer; the same will be asked again. */
+static bool try_park(struct unary_call *unary, const struct node_reply *reply)
+{
+    if (unary->core_call.method != NODE_RANGE || reply->status != ETCD_OK ||
+        grpc_call_connection_queued_bytes(unary->call) <= UNREAD_BYTES_MAX) {
+        return false;
+    }
+    struct service *service = grpc_call_context(unary->call);
+    list_push_back(&service->parked, &unary->parked_link);
+    set_parked_timer(service);
+    return true;
+}
+
 static void on_reply(struct core_call *core_call, const struct node_reply *reply)
 {
     struct unary_call *unary = container_of(core_call, struct unary_call, core_call);
     struct grpc_call *call = unary->call;
+    if (call != NULL && try_park(unary, reply)) {
+        return;
+    }
     if (call != NULL) {
         if (reply->status != ETCD_OK) {
             service_fail(call, reply->status);
@@ -162,6 +221,7 @@ static void start_unary(struct grpc_call *call, enum node_method method, struct 
     }
     caller.username = bytes_make(unary->body + body.size, name_size);
     unary->call = call;
+    list_init(&unary->parked_link);
     unary->core_call = (struct core_call){.method = method,
                                           .body = bytes_make(unary->body, body.size),
                                           .caller = caller,
@@ -185,6 +245,11 @@ static void cancel_unary(struct grpc_call *call)
     }
     grpc_call_set_data(call, NULL);
     unary->call = NULL;
+    if (!list_is_empty(&unary->parked_link)) {
+        list_remove(&unary->parked_link);
+        mem_free(unary);
+        return;
+    }
     core_abandon(service->core, &unary->core_call);
 }
 
@@ -224,7 +289,7 @@ static void on_call_start(struct grpc_call *call)
 static void on_message(struct grpc_call *call, const struct grpc_message *message)
 {
     int id = grpc_call_method(call)->id;
-    service_count_received(call);
+    service_count_received(call, message->raw.size);
     switch (id) {
     case SERVICE_WATCH:
         watch_service_message(call, message->raw);

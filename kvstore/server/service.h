@@ -17,7 +17,11 @@ struct service {
     struct list watch_streams; /* struct watch_call */
     struct list keep_alives;
     struct list snapshots;
+    struct timers *timers;
+    struct list parked; /* reads whose client does not take its answers; asked again later */
+    struct timer parked_timer;
     struct auth_service auth;
+    uint64_t slow_request_ms;          /* --warning-unary-request-duration */
     struct service_counters *counters; /* of each method, in the order of service_methods */
 };
 
@@ -40,7 +44,8 @@ enum service_method {
     SERVICE_OBSERVE
 };
 
-void service_init(struct service *service, struct core *core, struct metrics *metrics);
+void service_init(struct service *service, struct core *core, struct metrics *metrics,
+                  struct timers *timers, const struct config *config);
 void service_deinit(struct service *service);
 /* The core has lost its leader, or has one again: streams that asked for one end with an error. */
 void service_on_leader(struct service *service, bool has_leader);
@@ -53,9 +58,9 @@ extern const size_t service_method_count;
 
 /* service_metrics.c: grpc_server_* of each method, 0 from the start. The sending and finishing of
  * every call goes through here. */
-struct service_counters *service_counters_new(struct metrics *metrics);
+struct service_counters *service_counters_new(struct metrics *metrics, bool is_extensive);
 void service_count_start(struct grpc_call *call);
-void service_count_received(struct grpc_call *call);
+void service_count_received(struct grpc_call *call, size_t size);
 void service_count_end(struct grpc_call *call, enum grpc_status status);
 void service_send(struct grpc_call *call, struct bytes message);
 void service_finish(struct grpc_call *call, enum grpc_status status, const char *text);

@@ -4,7 +4,7 @@
 #include "kvstore/server/watch_target.h"
 #include "kvstore/watch/watch_hub.h"
 
-enum { TAKE_BYTES = 64 * 1024, LENGTH_BYTES = 4 };
+enum { TAKE_BYTES = 64 * 1024 };
 
 /* One Watch call of a client. */
 struct watch_call {
@@ -32,12 +32,9 @@ static void pump(struct watch_call *watch)
         buf_clear(&out);
         (void)watch_stream_take(watch->stream, &out, TAKE_BYTES);
         struct bytes rest = buf_bytes(&out);
-        while (rest.size >= LENGTH_BYTES) {
-            size_t size = (size_t)rest.data[0] << 24 | (size_t)rest.data[1] << 16 |
-                          (size_t)rest.data[2] << 8 | rest.data[3];
-            CHECK(size <= rest.size - LENGTH_BYTES);
-            service_send(watch->call, bytes_make(rest.data + LENGTH_BYTES, size));
-            rest = bytes_make(rest.data + LENGTH_BYTES + size, rest.size - LENGTH_BYTES - size);
+        struct bytes message;
+        while (watch_take_next(&rest, &message)) {
+            service_send(watch->call, message);
         }
     }
     buf_deinit(&out);

@@ -344,7 +344,8 @@ struct kv_stats {
     uint64_t leases;        /* gauge */
     uint64_t leases_granted;
     uint64_t leases_revoked;
-    uint64_t index_bytes; /* gauge: memory of the key index, about */
+    uint64_t leases_renewed; /* by this member as leader */
+    uint64_t index_bytes;    /* gauge: memory of the key index, about */
 };
 void kv_stats(const struct kv *kv, struct kv_stats *ret_stats);
 

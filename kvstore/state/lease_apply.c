@@ -340,5 +340,7 @@ void kv_lease_keep_alive(struct kv *kv, struct bytes request, uint64_t now_ms,
     result->status = ETCD_OK;
     reply_header(kv, &result->reply, mvcc_revision(kv->mvcc));
     pb_put_i64(&result->reply, 2, fields.number[0]);
-    pb_put_i64(&result->reply, 3, lessor_renew(kv->lessor, fields.number[0], now_ms));
+    int64_t ttl_s = lessor_renew(kv->lessor, fields.number[0], now_ms);
+    kv->stats.leases_renewed += ttl_s > 0;
+    pb_put_i64(&result->reply, 3, ttl_s);
 }

@@ -1,3 +1,4 @@
+#include "base/byte_order.h"
 #include "base/check.h"
 #include "base/crc32c.h"
 #include "base/mem.h"
@@ -71,15 +72,6 @@ struct backend_batch *kv_snapshot_reader_take_batch(struct kv_snapshot_reader *r
     return batch;
 }
 
-static uint64_t get_little_endian(const uint8_t *at, unsigned bytes)
-{
-    uint64_t value = 0;
-    for (unsigned i = 0; i < bytes; i++) {
-        value |= (uint64_t)at[i] << (8 * i);
-    }
-    return value;
-}
-
 static int read_header(struct kv_snapshot_reader *reader, struct bytes payload, struct err *err)
 {
     struct kv_snapshot_header header = {0};
@@ -127,7 +119,7 @@ static int read_header(struct kv_snapshot_reader *reader, struct bytes payload, 
 
 static int read_meta(struct kv_snapshot_reader *reader, struct bytes payload, struct err *err)
 {
-    size_t size = payload.size < 2 ? 0 : (size_t)get_little_endian(payload.data, 2);
+    size_t size = payload.size < 2 ? 0 : (size_t)load_le(payload.data, 2);
     if (reader->state != READ_META || size == 0 || size > BACKEND_META_KEY_SIZE_MAX ||
         payload.size - 2 < size) {
         return err_set(err, ERR_CORRUPT, "frame %llu of the snapshot is not a field of the state",
@@ -158,8 +150,7 @@ static int read_revision(struct kv_snapshot_reader *reader, struct bytes payload
         return err_set(err, ERR_CORRUPT, "frame %llu of the snapshot is not a revision",
                        (unsigned long long)reader->frames);
     }
-    struct backend_revision at = {get_little_endian(payload.data, 8),
-                                  (uint32_t)get_little_endian(payload.data + 8, 4)};
+    struct backend_revision at = {load_le(payload.data, 8), (uint32_t)load_le(payload.data + 8, 4)};
     bool is_tombstone = payload.data[12] == 1;
     struct bytes value =
         bytes_make(payload.data + SNAPSHOT_REVISION_HEAD, payload.size - SNAPSHOT_REVISION_HEAD);
@@ -232,7 +223,7 @@ static int next_frame(struct kv_snapshot_reader *reader, bool *ret_more, struct 
     if (input.size < SNAPSHOT_FRAME_HEAD) {
         return 0;
     }
-    size_t size = (size_t)get_little_endian(input.data, 4);
+    size_t size = (size_t)load_le(input.data, 4);
     if (size > KV_SNAPSHOT_FRAME_MAX) {
         return err_set(err, ERR_TOO_LARGE, "a frame of the snapshot has %zu bytes", size);
     }
@@ -242,7 +233,7 @@ static int next_frame(struct kv_snapshot_reader *reader, bool *ret_more, struct 
     uint8_t type = input.data[8];
     struct bytes payload = bytes_make(input.data + SNAPSHOT_FRAME_HEAD, size);
     uint32_t crc = crc32c(crc32c(0, &type, 1), payload.data, payload.size);
-    if (crc != (uint32_t)get_little_endian(input.data + 4, 4)) {
+    if (crc != (uint32_t)load_le(input.data + 4, 4)) {
         return err_set(err, ERR_CORRUPT, "the checksum of frame %llu of the snapshot is wrong",
                        (unsigned long long)reader->frames);
     }

@@ -1,3 +1,4 @@
+#include "base/byte_order.h"
 #include "base/check.h"
 #include "base/crc32c.h"
 #include "base/mem.h"
@@ -46,13 +47,6 @@ void kv_snapshot_writer_free(struct kv_snapshot_writer *writer)
     mem_free(writer);
 }
 
-static void put_little_endian(uint8_t *at, uint64_t value, unsigned bytes)
-{
-    for (unsigned i = 0; i < bytes; i++) {
-        at[i] = (uint8_t)(value >> (8 * i));
-    }
-}
-
 /* The payload buffer becomes a frame. */
 static void put_frame(struct kv_snapshot_writer *writer, struct buf *out,
                       enum snapshot_frame_type type)
@@ -61,8 +55,8 @@ static void put_frame(struct kv_snapshot_writer *writer, struct buf *out,
     uint8_t head[SNAPSHOT_FRAME_HEAD];
     uint8_t type_byte = (uint8_t)type;
     uint32_t crc = crc32c(crc32c(0, &type_byte, 1), payload.data, payload.size);
-    put_little_endian(head, payload.size, 4);
-    put_little_endian(head + 4, crc, 4);
+    store_le(head, payload.size, 4);
+    store_le(head + 4, crc, 4);
     head[8] = type_byte;
     buf_append(out, head, sizeof head);
     buf_append_bytes(out, payload);
@@ -88,15 +82,15 @@ static void put_item(struct kv_snapshot_writer *writer, struct buf *out,
 {
     uint8_t fixed[SNAPSHOT_REVISION_HEAD];
     if (item->is_meta) {
-        put_little_endian(fixed, item->meta.key.size, 2);
+        store_le(fixed, item->meta.key.size, 2);
         buf_append(&writer->payload, fixed, 2);
         buf_append_bytes(&writer->payload, item->meta.key);
         buf_append_bytes(&writer->payload, item->meta.value);
         put_frame(writer, out, SNAPSHOT_META);
         return;
     }
-    put_little_endian(fixed, item->record.revision.main, 8);
-    put_little_endian(fixed + 8, item->record.revision.sub, 4);
+    store_le(fixed, item->record.revision.main, 8);
+    store_le(fixed + 8, item->record.revision.sub, 4);
     fixed[12] = item->record.is_tombstone ? 1 : 0;
     buf_append(&writer->payload, fixed, sizeof fixed);
     buf_append_bytes(&writer->payload, item->record.value);

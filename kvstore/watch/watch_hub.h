@@ -49,6 +49,8 @@ void watch_stream_refuse(struct watch_stream *stream, const char *reason);
  * message, until max_bytes is passed (at least one if one is ready) or nothing is ready. Returns
  * how many. */
 uint32_t watch_stream_take(struct watch_stream *stream, struct buf *out, size_t max_bytes);
+/* The next message of what was taken; false: that was all. */
+bool watch_take_next(struct bytes *taken, struct bytes *ret_message);
 bool watch_stream_has_output(const struct watch_stream *stream);
 
 /* A stream that got something to take since its last take; each is reported once until its next

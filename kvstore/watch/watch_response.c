@@ -1,4 +1,5 @@
 /* WatchResponse messages from a stream's queue. Source: WatchResponse of the public API. */
+#include "base/byte_order.h"
 #include "base/check.h"
 #include "base/pb.h"
 #include "kvstore/mvcc/planted.h"
@@ -125,10 +126,7 @@ static void put_response(struct watch_stream *stream, struct buf *out)
     }
     size_t size = buf_size(out) - start - LENGTH_BYTES;
     CHECK(size <= UINT32_MAX);
-    uint8_t *length = out->data + out->start + start;
-    for (unsigned i = 0; i < LENGTH_BYTES; i++) {
-        length[i] = (uint8_t)(size >> (24 - 8 * i));
-    }
+    store_be(out->data + out->start + start, size, LENGTH_BYTES);
 }
 
 static void unblock(struct watch_stream *stream)
@@ -140,6 +138,19 @@ static void unblock(struct watch_stream *stream)
         watcher_set_state(container_of(stream->blocked.next, struct watcher, in_state),
                           WATCHER_WAITING);
     }
+}
+
+bool watch_take_next(struct bytes *taken, struct bytes *ret_message)
+{
+    if (taken->size == 0) {
+        return false;
+    }
+    CHECK(taken->size >= LENGTH_BYTES);
+    size_t size = (size_t)load_be(taken->data, LENGTH_BYTES);
+    CHECK(size <= taken->size - LENGTH_BYTES);
+    *ret_message = bytes_make(taken->data + LENGTH_BYTES, size);
+    *taken = bytes_make(taken->data + LENGTH_BYTES + size, taken->size - LENGTH_BYTES - size);
+    return true;
 }
 
 uint32_t watch_stream_take(struct watch_stream *stream, struct buf *out, size_t max_bytes)

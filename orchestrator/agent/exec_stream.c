@@ -19,9 +19,10 @@ enum {
     CHANNEL_ERRORS = 2,
     CHANNEL_STATUS = 3,
     CHANNEL_RESIZE = 4,
-    CHANNEL_CLOSE = 255,        /* v5 */
-    QUEUE_BYTES_MAX = 64 << 20, /* of a client that does not read */
-    SIDE_MAX = 10000,           /* of a terminal */
+    CHANNEL_CLOSE = 255, /* v5 */
+    OUTPUT_HIGH_BYTES = 256 * 1024,
+    INPUT_HIGH_BYTES = 256 * 1024,
+    SIDE_MAX = 10000, /* of a terminal */
 };
 
 struct exec_stream {
@@ -32,6 +33,7 @@ struct exec_stream {
     char *socket_path;
     struct wire_loop *wire;
     char exec_id[65];
+    size_t unconsumed; /* bytes of the client that the shim has not taken */
     bool is_attach;
     bool is_tty;
     bool is_over;
@@ -91,8 +93,8 @@ static void on_reply(void *context, const Coracle__Shim__ShimReply *reply)
         bool is_error = output->stream == CORACLE__SHIM__SHIM_STREAM__SHIM_STREAM_STDERR;
         send_channel(stream, is_error ? CHANNEL_ERRORS : CHANNEL_OUTPUT,
                      bytes_make(output->data.data, output->data.len));
-        if (http_exchange_queued_bytes(stream->x) > QUEUE_BYTES_MAX) {
-            http_exchange_reset(stream->x, HTTP_RESET_CANCEL);
+        if (http_exchange_queued_bytes(stream->x) > OUTPUT_HIGH_BYTES) {
+            shim_link_pause(stream->link, true); /* until on_writable */
         }
     } else if (reply->result_case == CORACLE__SHIM__SHIM_REPLY__RESULT_EXITED) {
         end_with_code(stream, reply->exited->exit_code);
@@ -107,7 +109,16 @@ static void on_link_end(void *context, int code)
     end_with_error(stream, "the container is gone");
 }
 
-static const struct shim_link_events link_events = {.on_reply = on_reply, .on_end = on_link_end};
+static void on_drained(void *context)
+{
+    struct exec_stream *stream = context;
+    size_t size = stream->unconsumed;
+    stream->unconsumed = 0;
+    http_exchange_consume(stream->x, size);
+}
+
+static const struct shim_link_events link_events = {
+    .on_reply = on_reply, .on_drained = on_drained, .on_end = on_link_end};
 
 static void on_control_reply(void *context, const Coracle__Shim__ShimReply *reply)
 {
@@ -186,7 +197,11 @@ static void on_body(struct http_exchange *x, struct bytes data)
 {
     struct exec_stream *stream = x->data;
     bool is_open = web_socket_receive(stream->socket, data);
-    http_exchange_consume(x, data.size);
+    if (stream->link != NULL && shim_link_queued(stream->link) > INPUT_HIGH_BYTES) {
+        stream->unconsumed += data.size;
+    } else {
+        http_exchange_consume(x, data.size);
+    }
     if (!is_open && !stream->is_over) {
         stream->is_over = true;
         http_exchange_finish(x, NULL, 0);
@@ -211,8 +226,16 @@ static void on_close(struct http_exchange *x, int reason)
     mem_free(stream);
 }
 
+static void on_writable(struct http_exchange *x)
+{
+    struct exec_stream *stream = x->data;
+    if (stream->link != NULL) {
+        shim_link_pause(stream->link, false);
+    }
+}
+
 static const struct http_handler handler = {
-    .on_body = on_body, .on_end = on_end, .on_close = on_close};
+    .on_body = on_body, .on_end = on_end, .on_writable = on_writable, .on_close = on_close};
 
 /* ---- beginning ---- */
 

@@ -124,8 +124,7 @@ static void set_condition(json_t *conditions, const json_t *before, const char *
     char time[TIMESTAMP_SIZE];
     const char *status = verdict->is_true ? "True" : "False";
     const json_t *old = tree_find_item(before, "type", type);
-    json_t *condition =
-        json_pack("{s:s, s:s, s:n}", "type", type, "status", status, "lastProbeTime");
+    json_t *condition = json_pack("{s:s, s:s}", "type", type, "status", status);
     if (old != NULL && tree_has_text(old, "status", status)) {
         tree_set_copy(condition, "lastTransitionTime", json_object_get(old, "lastTransitionTime"));
     } else {

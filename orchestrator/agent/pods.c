@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "orchestrator/agent/pod_status.h"
+#include "orchestrator/agent/status_patch.h"
 #include "orchestrator/agent/pods_internal.h"
 #include "orchestrator/agent/volume_disk.h"
 #include "orchestrator/objects/quantity.h"
@@ -97,6 +98,8 @@ void work_free(struct work *work)
 {
     json_decref(work->tokens);
     json_decref(work->mirrored);
+    json_decref(work->sent);
+    json_decref(work->accepted);
     pod_record_free(work->record);
     mem_free(work);
 }
@@ -121,27 +124,6 @@ static void work_drop(struct work *work)
 
 /* ---- what the API is told ---- */
 
-/* A merge patch that makes before into after, for the fields of one level. */
-static json_t *status_patch(const json_t *before, const json_t *after)
-{
-    json_t *patch = json_object();
-    const char *key = NULL;
-    json_t *value = NULL;
-    json_object_foreach(tree_mutable(after), key, value)
-    {
-        if (!tree_equal(json_object_get(before, key), value)) {
-            json_object_set(patch, key, value);
-        }
-    }
-    json_object_foreach(tree_mutable(before), key, value)
-    {
-        if (json_object_get(after, key) == NULL) {
-            json_object_set_new(patch, key, json_null());
-        }
-    }
-    return patch;
-}
-
 static void take_pod(struct work *work, const json_t *pod);
 
 static void on_status(void *context, int code, const json_t *body)
@@ -150,6 +132,9 @@ static void on_status(void *context, int code, const json_t *body)
     struct work *work = job->work;
     work->is_status_sent = false;
     if (!work->is_dropped && code == 200) {
+        json_decref(work->accepted);
+        work->accepted = work->sent;
+        work->sent = NULL;
         take_pod(work, body);
     } else if (!work->is_dropped && code != 404) {
         work_wake_at(work, pods_now_ms() + RETRY_MS_MIN);
@@ -172,13 +157,16 @@ static bool send_status(struct work *work)
     }
     CLEANUP(json)
     json_t *status = pod_status_make(record, work->pods->options.node_ip, pods_now_ms());
-    CLEANUP(json) json_t *patch = status_patch(json_object_get(holder, "status"), status);
+    CLEANUP(json) json_t *patch = status_patch_make(json_object_get(holder, "status"), status);
     if (work->is_status_sent) {
         return false;
     }
-    if (json_object_size(patch) == 0) {
+    /* What the API took and shows in another way (a field it does not know) is not sent again. */
+    if (json_object_size(patch) == 0 || tree_equal(work->accepted, status)) {
         return true;
     }
+    json_decref(work->sent);
+    work->sent = json_incref(status);
     CLEANUP(json)
     json_t *body =
         json_pack("{s:{s:s}, s:O}", "metadata", "uid", object_uid(holder), "status", patch);

@@ -51,6 +51,8 @@ struct work {
     int64_t refresh_ms;
     json_t *tokens; /* {"audience expiry": {"token","due"}} */
     bool is_token_asked;
+    json_t *sent;     /* the status under way; NULL: none */
+    json_t *accepted; /* the last one that the API took; NULL: none */
     json_t *mirrored; /* the API's copy of a static pod; NULL: none */
 };
 

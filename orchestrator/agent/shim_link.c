@@ -55,8 +55,12 @@ static void end(struct shim_link *link, int code)
 
 static void on_written(uv_write_t *write, int status)
 {
+    struct shim_link *link = write->handle->data;
     (void)status; /* reading tells */
     mem_free(container_of(write, struct frame, write));
+    if (link->is_heard && link->events->on_drained != NULL && shim_link_queued(link) == 0) {
+        link->events->on_drained(link->context);
+    }
 }
 
 static void write_bytes(struct shim_link *link, struct bytes data)
@@ -206,4 +210,16 @@ uint64_t shim_link_input(struct shim_link *link, struct bytes data)
 size_t shim_link_queued(const struct shim_link *link)
 {
     return uv_stream_get_write_queue_size((const uv_stream_t *)&link->pipe);
+}
+
+void shim_link_pause(struct shim_link *link, bool is_paused)
+{
+    if (link->is_closing || !link->is_connected) {
+        return;
+    }
+    if (is_paused) {
+        uv_read_stop((uv_stream_t *)&link->pipe);
+    } else if (!uv_is_active((const uv_handle_t *)&link->pipe)) {
+        uv_read_start((uv_stream_t *)&link->pipe, on_alloc, on_read);
+    }
 }

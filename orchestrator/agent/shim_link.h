@@ -15,6 +15,8 @@ struct shim_link_events {
     void (*on_connected)(void *context);
     /* Borrowed; reply->id is that of its request. */
     void (*on_reply)(void *context, const Coracle__Shim__ShimReply *reply);
+    /* Everything that was sent has been taken. May be NULL. */
+    void (*on_drained)(void *context);
     /* No shim there, or the connection ended: 0 or -errno. The link is gone when this returns. */
     void (*on_end)(void *context, int code);
 };
@@ -29,6 +31,8 @@ void shim_link_close(struct shim_link *link);
 uint64_t shim_link_send(struct shim_link *link, Coracle__Shim__ShimRequest *request);
 uint64_t shim_link_kill(struct shim_link *link, int signal, bool is_all);
 uint64_t shim_link_input(struct shim_link *link, struct bytes data);
+/* Read no more for now; what is sent goes on. */
+void shim_link_pause(struct shim_link *link, bool is_paused);
 /* Bytes that the shim has not taken yet. */
 size_t shim_link_queued(const struct shim_link *link);
 

@@ -43,6 +43,9 @@ static void on_closed(uv_handle_t *handle)
     buf_deinit(&tunnel->request);
     buf_deinit(&tunnel->input);
     if (tunnel->x != NULL) {
+        if (tunnel->x->data == tunnel) {
+            tunnel->x->handler = NULL; /* what is queued still goes out */
+        }
         http_exchange_unref(tunnel->x);
     }
     mem_free(tunnel);
@@ -189,6 +192,7 @@ static void take_head(struct tunnel *tunnel, size_t size)
     buf_consume(&tunnel->input, size);
     if (buf_size(&tunnel->input) > 0) {
         http_exchange_send(tunnel->x, buf_bytes(&tunnel->input));
+        buf_clear(&tunnel->input);
     }
 }
 

@@ -7,7 +7,7 @@
 
 #include "orchestrator/objects/timestamp.h"
 
-enum { SEARCH_DAYS_MAX = 5 * 366, DAY_SECONDS = 86400 };
+enum { SEARCH_DAYS_MAX = 5 * 366, DAY_SECONDS = 86400, STEP_MAX = 100 };
 
 static const char *const month_names[] = {"jan", "feb", "mar", "apr", "may", "jun",
                                           "jul", "aug", "sep", "oct", "nov", "dec"};
@@ -60,10 +60,11 @@ static bool read_part(const char **text, const struct field *field, uint64_t *bi
     int step = 1;
     if (**text == '/') {
         (*text)++;
-        step = read_value(text, &(struct field){.high = 100});
+        step = read_value(text, &(struct field){.high = STEP_MAX});
         last = is_single ? field->high : last;
     }
-    if (first < 0 || last >= 64 || step > 100 || first < field->low || last > field->high || first > last || step < 1) {
+    if (first < 0 || last >= 64 || step > STEP_MAX || first < field->low || last > field->high ||
+        first > last || step < 1) {
         return false;
     }
     for (int value = first; value <= last; value += step) {

@@ -1,8 +1,8 @@
 #include <string.h>
 
+#include "base/byte_order.h"
 #include "base/check.h"
 #include "base/crc32c.h"
-#include "raft/wal/wal_bytes.h"
 #include "raft/wal/wal_format.h"
 
 /* Places in a record's header. */
@@ -27,15 +27,15 @@ static void put_record(struct buf *to, uint32_t *hash, enum wal_record_type type
     CHECK(payload.size <= BLOB_SIZE_MAX);
     uint8_t *header = buf_reserve(to, WAL_RECORD_HEADER_SIZE);
     memset(header, 0, WAL_RECORD_HEADER_SIZE);
-    wal_store(header + AT_PAYLOAD_CRC, crc32c(0, payload.data, payload.size), 4);
-    wal_store(header + AT_PAYLOAD_SIZE, payload.size, 4);
+    store_le(header + AT_PAYLOAD_CRC, crc32c(0, payload.data, payload.size), 4);
+    store_le(header + AT_PAYLOAD_SIZE, payload.size, 4);
     header[AT_TYPE] = (uint8_t)type;
     header[AT_ENTRY_TYPE] = (uint8_t)entry_type;
-    wal_store(header + AT_INDEX, at.index, 8);
-    wal_store(header + AT_TERM, at.term, 8);
-    wal_store(header + AT_PREVIOUS, *hash, 4);
+    store_le(header + AT_INDEX, at.index, 8);
+    store_le(header + AT_TERM, at.term, 8);
+    store_le(header + AT_PREVIOUS, *hash, 4);
     *hash = crc32c(0, header + 4, WAL_RECORD_HEADER_SIZE - 4);
-    wal_store(header + AT_HEADER_CRC, *hash, 4);
+    store_le(header + AT_HEADER_CRC, *hash, 4);
     buf_commit(to, WAL_RECORD_HEADER_SIZE);
     buf_append_bytes(to, payload);
 }
@@ -43,9 +43,9 @@ static void put_record(struct buf *to, uint32_t *hash, enum wal_record_type type
 void wal_put_segment(struct buf *to, uint32_t *hash, const struct wal_segment_head *head)
 {
     uint8_t payload[SEGMENT_PAYLOAD_SIZE];
-    wal_store(payload, head->version, 4);
-    wal_store(payload + 4, head->alignment_bytes, 4);
-    wal_store(payload + 8, head->number, 8);
+    store_le(payload, head->version, 4);
+    store_le(payload + 4, head->alignment_bytes, 4);
+    store_le(payload + 8, head->number, 8);
     put_record(to, hash, WAL_RECORD_SEGMENT, 0, (struct raft_position){0, 0},
                bytes_make(payload, sizeof payload));
 }
@@ -53,9 +53,9 @@ void wal_put_segment(struct buf *to, uint32_t *hash, const struct wal_segment_he
 void wal_put_metadata(struct buf *to, uint32_t *hash, const struct wal_metadata *metadata)
 {
     uint8_t payload[METADATA_PAYLOAD_SIZE];
-    wal_store(payload, metadata->cluster_id, 8);
-    wal_store(payload + 8, metadata->member_id, 8);
-    wal_store(payload + 16, metadata->incarnation, 8);
+    store_le(payload, metadata->cluster_id, 8);
+    store_le(payload + 8, metadata->member_id, 8);
+    store_le(payload + 16, metadata->incarnation, 8);
     put_record(to, hash, WAL_RECORD_METADATA, 0, (struct raft_position){0, 0},
                bytes_make(payload, sizeof payload));
 }
@@ -66,7 +66,7 @@ void wal_put_snapshot(struct buf *to, uint32_t *hash, const struct raft_snapshot
     const struct raft_members *members = &snapshot->members;
     CHECK(members->count <= RAFT_MEMBERS_MAX);
     for (uint32_t i = 0; i < members->count; i++) {
-        wal_store(payload + (size_t)i * MEMBER_SIZE, members->member[i].id, 8);
+        store_le(payload + (size_t)i * MEMBER_SIZE, members->member[i].id, 8);
         payload[(size_t)i * MEMBER_SIZE + 8] = members->member[i].voter ? 1 : 0;
     }
     put_record(to, hash, WAL_RECORD_SNAPSHOT, 0, snapshot->last,
@@ -82,7 +82,7 @@ void wal_put_entry(struct buf *to, uint32_t *hash, const struct raft_entry *entr
 void wal_put_hard_state(struct buf *to, uint32_t *hash, const struct raft_hard_state *hard_state)
 {
     uint8_t payload[VOTE_SIZE];
-    wal_store(payload, hard_state->vote, VOTE_SIZE);
+    store_le(payload, hard_state->vote, VOTE_SIZE);
     put_record(to, hash, WAL_RECORD_HARD_STATE, 0,
                (struct raft_position){.index = hard_state->commit, .term = hard_state->term},
                bytes_make(payload, sizeof payload));
@@ -93,9 +93,9 @@ static bool decode_segment(struct bytes payload, struct wal_segment_head *ret)
     if (payload.size != SEGMENT_PAYLOAD_SIZE) {
         return false;
     }
-    ret->version = wal_load_u32(payload.data);
-    ret->alignment_bytes = wal_load_u32(payload.data + 4);
-    ret->number = wal_load(payload.data + 8, 8);
+    ret->version = (uint32_t)load_le(payload.data, 4);
+    ret->alignment_bytes = (uint32_t)load_le(payload.data + 4, 4);
+    ret->number = load_le(payload.data + 8, 8);
     return true;
 }
 
@@ -104,9 +104,9 @@ static bool decode_metadata(struct bytes payload, struct wal_metadata *ret)
     if (payload.size != METADATA_PAYLOAD_SIZE) {
         return false;
     }
-    ret->cluster_id = wal_load(payload.data, 8);
-    ret->member_id = wal_load(payload.data + 8, 8);
-    ret->incarnation = wal_load(payload.data + 16, 8);
+    ret->cluster_id = load_le(payload.data, 8);
+    ret->member_id = load_le(payload.data + 8, 8);
+    ret->incarnation = load_le(payload.data + 16, 8);
     return true;
 }
 
@@ -123,7 +123,7 @@ static bool decode_snapshot(struct bytes payload, struct raft_position last,
         if (member[8] > 1) {
             return false;
         }
-        ret->members.member[i].id = wal_load(member, 8);
+        ret->members.member[i].id = load_le(member, 8);
         ret->members.member[i].voter = member[8] == 1;
     }
     return true;
@@ -131,8 +131,8 @@ static bool decode_snapshot(struct bytes payload, struct raft_position last,
 
 static bool decode_payload(const uint8_t *header, struct bytes payload, struct wal_record *ret)
 {
-    const struct raft_position at = {.index = wal_load(header + AT_INDEX, 8),
-                                     .term = wal_load(header + AT_TERM, 8)};
+    const struct raft_position at = {.index = load_le(header + AT_INDEX, 8),
+                                     .term = load_le(header + AT_TERM, 8)};
     switch ((enum wal_record_type)header[AT_TYPE]) {
     case WAL_RECORD_SEGMENT:
         return decode_segment(payload, &ret->segment);
@@ -151,7 +151,7 @@ static bool decode_payload(const uint8_t *header, struct bytes payload, struct w
             return false;
         }
         ret->hard_state = (struct raft_hard_state){
-            .term = at.term, .vote = wal_load(payload.data, VOTE_SIZE), .commit = at.index};
+            .term = at.term, .vote = load_le(payload.data, VOTE_SIZE), .commit = at.index};
         return true;
     }
     return false;
@@ -165,18 +165,18 @@ int wal_take_record(struct bytes *records, bool is_hash_known, uint32_t *hash,
     }
     const uint8_t *header = records->data;
     uint32_t header_crc = crc32c(0, header + 4, WAL_RECORD_HEADER_SIZE - 4);
-    if (wal_load_u32(header + AT_HEADER_CRC) != header_crc) {
+    if ((uint32_t)load_le(header + AT_HEADER_CRC, 4) != header_crc) {
         return err_set(err, ERR_CORRUPT, "a record's header has a wrong checksum");
     }
-    if (is_hash_known && wal_load_u32(header + AT_PREVIOUS) != *hash) {
+    if (is_hash_known && (uint32_t)load_le(header + AT_PREVIOUS, 4) != *hash) {
         return err_set(err, ERR_CORRUPT, "a record does not follow the one before it");
     }
-    uint32_t size = wal_load_u32(header + AT_PAYLOAD_SIZE);
+    uint32_t size = (uint32_t)load_le(header + AT_PAYLOAD_SIZE, 4);
     if (size > records->size - WAL_RECORD_HEADER_SIZE) {
         return err_set(err, ERR_CORRUPT, "a record's payload is incomplete");
     }
     struct bytes payload = bytes_make(header + WAL_RECORD_HEADER_SIZE, size);
-    if (wal_load_u32(header + AT_PAYLOAD_CRC) != crc32c(0, payload.data, payload.size)) {
+    if ((uint32_t)load_le(header + AT_PAYLOAD_CRC, 4) != crc32c(0, payload.data, payload.size)) {
         return err_set(err, ERR_CORRUPT, "a record's payload has a wrong checksum");
     }
     struct wal_record record = {.type = (enum wal_record_type)header[AT_TYPE]};

@@ -1,8 +1,8 @@
 #include <string.h>
 
+#include "base/byte_order.h"
 #include "base/check.h"
 #include "base/crc32c.h"
-#include "raft/wal/wal_bytes.h"
 #include "raft/wal/wal_format.h"
 
 /* Places in a sector. */
@@ -23,8 +23,8 @@ static const uint32_t slot_magic = 0x3c5aa5c3;
 static uint32_t sector_crc(const uint8_t *sector, uint64_t segment, uint64_t offset)
 {
     uint8_t place[16];
-    wal_store(place, segment, 8);
-    wal_store(place + 8, offset, 8);
+    store_le(place, segment, 8);
+    store_le(place + 8, offset, 8);
     return crc32c(crc32c(0, place, sizeof place), sector + AT_MAGIC, WAL_SECTOR_SIZE - AT_MAGIC);
 }
 
@@ -44,15 +44,15 @@ void wal_frame(struct buf *to, struct bytes records, struct wal_place place, uin
         const uint8_t *from = records.data + i * WAL_SECTOR_DATA_SIZE;
         size_t left = records.size - i * WAL_SECTOR_DATA_SIZE;
         size_t used = left < WAL_SECTOR_DATA_SIZE ? left : WAL_SECTOR_DATA_SIZE;
-        wal_store(sector + AT_MAGIC, sector_magic, 4);
-        wal_store(sector + AT_SEQUENCE, sequence, 8);
-        wal_store(sector + AT_NUMBER, i, 4);
-        wal_store(sector + AT_COUNT, count, 4);
-        wal_store(sector + AT_USED, used, 4);
+        store_le(sector + AT_MAGIC, sector_magic, 4);
+        store_le(sector + AT_SEQUENCE, sequence, 8);
+        store_le(sector + AT_NUMBER, i, 4);
+        store_le(sector + AT_COUNT, count, 4);
+        store_le(sector + AT_USED, used, 4);
         memcpy(sector + AT_DATA, from, used);
         memset(sector + AT_DATA + used, 0, WAL_SECTOR_DATA_SIZE - used);
-        wal_store(sector + AT_CRC,
-                  sector_crc(sector, place.segment, place.offset + i * WAL_SECTOR_SIZE), 4);
+        store_le(sector + AT_CRC,
+                 sector_crc(sector, place.segment, place.offset + i * WAL_SECTOR_SIZE), 4);
     }
     buf_commit(to, size);
 }
@@ -97,16 +97,16 @@ static enum sector_state read_sector(struct bytes file, uint64_t segment, uint64
     if (is_all_zero(sector)) {
         return SECTOR_BLANK;
     }
-    uint32_t used = wal_load_u32(sector + AT_USED);
-    bool is_valid = wal_load_u32(sector + AT_CRC) == sector_crc(sector, segment, offset) &&
-                    wal_load_u32(sector + AT_MAGIC) == sector_magic && used > 0 &&
+    uint32_t used = (uint32_t)load_le(sector + AT_USED, 4);
+    bool is_valid = (uint32_t)load_le(sector + AT_CRC, 4) == sector_crc(sector, segment, offset) &&
+                    (uint32_t)load_le(sector + AT_MAGIC, 4) == sector_magic && used > 0 &&
                     used <= WAL_SECTOR_DATA_SIZE;
     if (!is_valid) {
         return wal_is_blank(bytes_make(sector, WAL_SECTOR_SIZE)) ? SECTOR_BLANK : SECTOR_DAMAGED;
     }
-    *ret = (struct sector){.sequence = wal_load(sector + AT_SEQUENCE, 8),
-                           .number = wal_load_u32(sector + AT_NUMBER),
-                           .count = wal_load_u32(sector + AT_COUNT),
+    *ret = (struct sector){.sequence = load_le(sector + AT_SEQUENCE, 8),
+                           .number = (uint32_t)load_le(sector + AT_NUMBER, 4),
+                           .count = (uint32_t)load_le(sector + AT_COUNT, 4),
                            .data = bytes_make(sector + AT_DATA, used)};
     return SECTOR_WRITTEN;
 }
@@ -200,17 +200,17 @@ enum wal_scan_result wal_scan(struct bytes file, struct wal_place place, uint64_
 void wal_encode_slot(uint8_t slot[WAL_SLOT_SIZE], uint64_t sequence)
 {
     memset(slot, 0, WAL_SLOT_SIZE);
-    wal_store(slot + 4, slot_magic, 4);
-    wal_store(slot + 8, sequence, 8);
-    wal_store(slot, crc32c(0, slot + 4, WAL_SLOT_SIZE - 4), 4);
+    store_le(slot + 4, slot_magic, 4);
+    store_le(slot + 8, sequence, 8);
+    store_le(slot, crc32c(0, slot + 4, WAL_SLOT_SIZE - 4), 4);
 }
 
 bool wal_decode_slot(const uint8_t slot[WAL_SLOT_SIZE], uint64_t *ret_sequence)
 {
-    if (wal_load_u32(slot) != crc32c(0, slot + 4, WAL_SLOT_SIZE - 4) ||
-        wal_load_u32(slot + 4) != slot_magic) {
+    if ((uint32_t)load_le(slot, 4) != crc32c(0, slot + 4, WAL_SLOT_SIZE - 4) ||
+        (uint32_t)load_le(slot + 4, 4) != slot_magic) {
         return false;
     }
-    *ret_sequence = wal_load(slot + 8, 8);
+    *ret_sequence = load_le(slot + 8, 8);
     return true;
 }

@@ -1,6 +1,5 @@
 #include "runtime/build/build.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,18 +12,6 @@
 #include "runtime/image/image_add.h"
 #include "runtime/image/json.h"
 #include "runtime/words/words.h"
-
-void build_say(const struct build *build, const char *format, ...)
-{
-    va_list arguments;
-    if (build->options->is_quiet) {
-        return;
-    }
-    va_start(arguments, format);
-    (void)vprintf(format, arguments);
-    va_end(arguments);
-    (void)fflush(stdout);
-}
 
 void build_key_add(struct build_stage *stage, struct bytes text)
 {
@@ -145,7 +132,7 @@ static int find_stages(struct build *build, struct err *err)
         const struct dockerfile_instruction *instruction = &build->file.instructions[i];
         if (instruction->kind == DOCKERFILE_FROM) {
             if (build->stage_count == BUILD_STAGES_MAX) {
-                return err_set(err, ERR_TOO_LARGE, "Dockerfile: more than %d stages",
+                return err_set(err, ERR_TOO_LARGE, "%s: more than %d stages", build->file.name,
                                BUILD_STAGES_MAX);
             }
             stage = &build->stages[build->stage_count++];
@@ -197,48 +184,6 @@ static void copy_layers(struct layers *to, const struct layer *items, uint32_t c
     to->count = count;
 }
 
-/* The layers of an image of the store, with the descriptors of its manifest. */
-static int take_image(struct build *build, struct build_stage *stage, const char *name,
-                      struct err *err)
-{
-    CLEANUP(image) struct image image = {.config = NULL};
-    CLEANUP(buf) struct buf text = BUF_INIT;
-    CLEANUP(manifest) struct manifest manifest = {.entry_count = 0};
-    const char *diff_ids[IMAGE_LAYERS_MAX];
-    uint32_t count = 0;
-    int status;
-    if ((status = image_find(build->store, name, &image, err)) != 0 ||
-        (status = image_read_config(build->store, &image, err)) != 0 ||
-        (status = image_config_diff_ids(image.config, diff_ids, &count, err)) != 0 ||
-        (status = store_blob_read(build->store, image.manifest, STORE_MANIFEST_SIZE_MAX, &text,
-                                  err)) != 0 ||
-        (status = manifest_parse(buf_bytes(&text), NULL, &manifest, err)) != 0) {
-        return status;
-    }
-    if (count != manifest.entry_count || count != image.layer_count) {
-        return err_set(err, ERR_CORRUPT, "image %s is damaged", name);
-    }
-    struct layer *items = mem_calloc((size_t)count + 1, sizeof(*items));
-    for (uint32_t i = 0; i < count; i++) {
-        items[i].blob = manifest.entries[i];
-        (void)snprintf(items[i].diff_id, sizeof(items[i].diff_id), "%s", diff_ids[i]);
-        (void)snprintf(items[i].chain_id, sizeof(items[i].chain_id), "sha256:%s", image.layers[i]);
-        items[i].size = i == 0 ? image.size : 0; /* only their sum is known */
-    }
-    copy_layers(&stage->layers, items, count);
-    mem_free(items);
-    stage->document = json_deep_copy(image.config);
-    if (!json_is_object(json_object_get(stage->document, "config"))) {
-        json_object_set_new(stage->document, "config", json_object());
-    }
-    if (!json_is_array(json_object_get(stage->document, "history"))) {
-        json_object_set_new(stage->document, "history", json_array());
-    }
-    (void)snprintf(stage->key, sizeof(stage->key), "%s", image.id);
-    (void)snprintf(stage->created, sizeof(stage->created), "%.39s", image.created);
-    return 0;
-}
-
 /* FROM IMAGE [AS NAME] */
 static int begin_stage(struct build *build, struct build_stage *stage, struct err *err)
 {
@@ -253,7 +198,7 @@ static int begin_stage(struct build *build, struct build_stage *stage, struct er
     uint32_t count = 0;
     int status = expand_words(&expand, from->text, words, 4, &count, err);
     if (status == 0 && count != 1 && (count != 3 || strcasecmp(words[1], "AS") != 0)) {
-        status = err_set(err, ERR_MALFORMED, "Dockerfile line %u: FROM needs IMAGE [AS NAME]",
+        status = err_set(err, ERR_MALFORMED, "%s:%u: FROM: needs IMAGE [AS NAME]", build->file.name,
                          from->line);
     }
     if (status != 0) {
@@ -261,6 +206,15 @@ static int begin_stage(struct build *build, struct build_stage *stage, struct er
     }
     stage->arguments = json_object();
     stage->is_built = true;
+    const char *platform = dockerfile_flag(from, "platform");
+    if (platform != NULL) {
+        status = expand_text(&expand, platform, &platform, err);
+        (void)snprintf(stage->platform, sizeof(stage->platform), "%.63s",
+                       status == 0 ? platform : "");
+    }
+    if (status != 0) {
+        return status;
+    }
     const struct build_stage *base =
         build_find_stage(build, words[0], (uint32_t)(stage - build->stages));
     if (base != NULL && base->is_built) {
@@ -273,10 +227,19 @@ static int begin_stage(struct build *build, struct build_stage *stage, struct er
         memcpy(stage->created, base->created, sizeof(stage->created));
     } else if (strcmp(words[0], "scratch") == 0) {
         stage->document = empty_document();
-        (void)snprintf(stage->key, sizeof(stage->key), "scratch");
-        format_now(stage->created);
+        (void)snprintf(stage->key, sizeof(stage->key), "scratch %lld",
+                       (long long)build->options->epoch_s);
+        build_now(build, stage->created);
     } else {
-        status = take_image(build, stage, words[0], err);
+        status = build_take_image(build, stage, words[0], err);
+        if (status == 0 && build->options->epoch_s >= 0) {
+            char text[40];
+            (void)snprintf(text, sizeof(text), "%lld", (long long)build->options->epoch_s);
+            build_key_add(stage, bytes_from_text(text));
+        }
+        if (status != 0) {
+            return err_prefix(err, "%s:%u: FROM", build->file.name, from->line);
+        }
     }
     return status;
 }
@@ -304,32 +267,6 @@ static int name_stages(struct build *build, struct err *err)
         }
     }
     return 0;
-}
-
-/* Mark what the target needs: its base and what it copies from. */
-static void mark_needed(struct build *build, uint32_t stage_index, bool *is_needed)
-{
-    is_needed[stage_index] = true;
-    const struct build_stage *stage = &build->stages[stage_index];
-    for (uint32_t i = stage->first; i < stage->end; i++) {
-        const struct dockerfile_instruction *instruction = &build->file.instructions[i];
-        const char *name = dockerfile_flag(instruction, "from");
-        char first[300] = "";
-        if (instruction->kind == DOCKERFILE_FROM &&
-            sscanf(instruction->text, "%299s", first) == 1) {
-            name = first;
-        }
-        const char *mount = dockerfile_flag(instruction, "mount");
-        const char *mount_from = mount == NULL ? NULL : strstr(mount, "from=");
-        if (name == NULL && mount_from != NULL && sscanf(mount_from + 5, "%299[^,]", first) == 1) {
-            name = first;
-        }
-        struct build_stage *other =
-            name == NULL ? NULL : build_find_stage(build, name, stage_index);
-        if (other != NULL && !is_needed[other - build->stages]) {
-            mark_needed(build, (uint32_t)(other - build->stages), is_needed);
-        }
-    }
 }
 
 static int declare_in_stage(struct build *build, struct build_stage *stage, const char *text,
@@ -377,7 +314,7 @@ static int run_instruction(struct build *build, struct build_stage *stage,
         break;
     }
     if (status != 0) {
-        return err_prefix(err, "Dockerfile line %u: %s", instruction->line,
+        return err_prefix(err, "%s:%u: %s", build->file.name, instruction->line,
                           dockerfile_kind_name(instruction->kind));
     }
     add_history(stage, instruction, stage->layers.count > layers_before);
@@ -394,7 +331,8 @@ static int run_triggers(struct build *build, struct build_stage *stage, struct e
         const char *text = json_string_value(json_array_get(lines, i));
         int status = text == NULL
                          ? 0
-                         : dockerfile_parse_line(text, build->file.instructions[stage->first].line,
+                         : dockerfile_parse_line(text, build->file.name,
+                                                 build->file.instructions[stage->first].line,
                                                  &build->arena, &instruction, err);
         if (status == 0 && text != NULL) {
             build_say(build, "# ONBUILD %s\n", text);
@@ -412,9 +350,9 @@ int build_stage_run(struct build *build, struct build_stage *stage, struct err *
     int status = begin_stage(build, stage, err);
     for (uint32_t i = stage->first; status == 0 && i < stage->end; i++) {
         const struct dockerfile_instruction *instruction = &build->file.instructions[i];
-        build_say(build, "Step %u/%u : %s %s\n", ++build->step, build->file.count,
-                  dockerfile_kind_name(instruction->kind), instruction->text);
+        build_step_begin(build, stage, instruction);
         status = run_instruction(build, stage, instruction, err);
+        build_step_end(build, stage, instruction, status == 0);
         if (status == 0 && i == stage->first) {
             status = run_triggers(build, stage, err);
         }
@@ -459,7 +397,6 @@ static int commit_all(struct build *build, struct err *err)
 
 static int build_target(struct build *build, char *id, struct err *err)
 {
-    bool is_needed[BUILD_STAGES_MAX] = {false};
     uint32_t target = build->stage_count - 1;
     if (build->options->target != NULL) {
         const struct build_stage *wanted =
@@ -470,21 +407,20 @@ static int build_target(struct build *build, char *id, struct err *err)
         }
         target = (uint32_t)(wanted - build->stages);
     }
-    mark_needed(build, target, is_needed);
-    int status = 0;
-    for (uint32_t i = 0; status == 0 && i <= target; i++) {
-        status = is_needed[i] ? build_stage_run(build, &build->stages[i], err) : 0;
-    }
+    int status = build_stages_run(build, target, err);
     struct err ignored;
     /* What was done before a failure need not be done again. */
     int committed = commit_all(build, status == 0 ? err : &ignored);
     if (status != 0 || committed != 0) {
         return status != 0 ? status : committed;
     }
-    return finish(build, &build->stages[target], id, err);
+    status = finish(build, &build->stages[target], id, err);
+    return status != 0 || build->options->output_kind == NULL
+               ? status
+               : build_export(build, &build->stages[target], err);
 }
 
-static void make_id(char out[65])
+void build_make_id(char out[65])
 {
     uint8_t bytes[32];
     size_t done = 0;
@@ -506,11 +442,12 @@ int build_image(const struct store *store, const struct build_options *options,
     build->globals = json_object();
     build->cache = json_object();
     arena_init(&build->arena);
-    make_id(build->id);
+    build_make_id(build->id);
     set_platform_globals(build);
     ignore_parse(ignore, &build->arena, &build->ignore);
     int status;
-    if ((status = dockerfile_parse(dockerfile, &build->arena, &build->file, err)) == 0 &&
+    if ((status = dockerfile_parse(dockerfile, options->file_name, &build->arena, &build->file,
+                                   err)) == 0 &&
         (status = find_stages(build, err)) == 0 && (status = name_stages(build, err)) == 0) {
         status = build_target(build, id, err);
     }
@@ -521,6 +458,7 @@ int build_image(const struct store *store, const struct build_options *options,
     }
     json_decref(build->globals);
     json_decref(build->cache);
+    buf_deinit(&build->step_output);
     arena_deinit(&build->arena);
     mem_free(build);
     return status;

@@ -49,6 +49,7 @@ int build_cache_use(struct build *build, struct build_stage *stage, struct err *
         !store_has_layer(build->store, digest_hex(layer.chain_id))) {
         return 0;
     }
+    build->was_cached = true;
     build_say(build, " ---> Using cache\n");
     add_layer(stage, &layer);
     (void)snprintf(stage->created, sizeof(stage->created), "%.39s",

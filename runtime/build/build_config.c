@@ -230,8 +230,8 @@ static int set_healthcheck(const struct step *step, struct err *err)
 static int set_on_build(const struct step *step, struct err *err)
 {
     struct dockerfile_instruction inner;
-    int status = dockerfile_parse_line(step->instruction->text, step->instruction->line,
-                                       &step->build->arena, &inner, err);
+    int status = dockerfile_parse_line(step->instruction->text, step->build->file.name,
+                                       step->instruction->line, &step->build->arena, &inner, err);
     if (status == 0 && (inner.kind == DOCKERFILE_ONBUILD || inner.kind == DOCKERFILE_FROM ||
                         inner.kind == DOCKERFILE_MAINTAINER)) {
         return err_set(err, ERR_MALFORMED, "%s cannot be a trigger",

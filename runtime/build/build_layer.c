@@ -28,6 +28,7 @@ struct writer {
     struct buf out;
     struct u64_map links; /* inode -> path, of files with several names */
     int64_t size;
+    int64_t epoch_s; /* no file is younger; -1: as they are */
     struct err *err;
 };
 
@@ -162,6 +163,11 @@ static int write_entry(struct writer *writer, int parent_fd, const char *name, c
     if (fstatat(parent_fd, name, &about, AT_SYMLINK_NOFOLLOW) != 0) {
         return err_set_errno(writer->err, errno, "'%s'", path);
     }
+    if (writer->epoch_s >= 0 && about.st_mtim.tv_sec > writer->epoch_s) {
+        about.st_mtim = (struct timespec){.tv_sec = writer->epoch_s};
+        const struct timespec times[2] = {about.st_mtim, about.st_mtim};
+        (void)utimensat(parent_fd, name, times, AT_SYMLINK_NOFOLLOW); /* the archive has it */
+    }
     if (S_ISREG(about.st_mode)) {
         return write_file(writer, parent_fd, name, path, &about);
     }
@@ -262,7 +268,7 @@ static int write_all(struct writer *writer, int upper_fd)
 
 int build_write_layer(int upper_fd, int fd, int64_t *ret_size, struct err *err)
 {
-    struct writer writer = {.fd = fd, .err = err};
+    struct writer writer = {.fd = fd, .epoch_s = -1, .err = err};
     buf_init(&writer.out);
     u64_map_init(&writer.links);
     int status = write_all(&writer, upper_fd);
@@ -299,7 +305,7 @@ int build_workspace_open(struct build *build, struct build_stage *stage,
     static unsigned number;
     *workspace = (struct build_workspace){.directory_fd = -1, .root_fd = -1};
     CLEANUP(free) char *parent = mem_printf("%s/build", build->store->root);
-    workspace->directory = mem_printf("%s/%.16s.%u", parent, build->id, number++);
+    workspace->directory = mem_printf("%s/%.16s.%d.%u", parent, build->id, (int)getpid(), number++);
     if ((mkdir(parent, 0700) != 0 && errno != EEXIST) || mkdir(workspace->directory, 0700) != 0) {
         return err_set_errno(err, errno, "create '%s'", workspace->directory);
     }
@@ -371,7 +377,12 @@ int build_workspace_commit(struct build *build, struct build_stage *stage,
     if (status != 0) {
         return status;
     }
-    struct writer writer = {.fd = blob, .hash = hash_new(), .err = err};
+    struct writer writer = {
+        .fd = blob,
+        .hash = hash_new(),
+        .epoch_s = build->options->epoch_s,
+        .err = err,
+    };
     buf_init(&writer.out);
     u64_map_init(&writer.links);
     status = write_all(&writer, upper);
@@ -387,7 +398,7 @@ int build_workspace_commit(struct build *build, struct build_stage *stage,
     struct layers *layers = &stage->layers;
     hash_chain(layers->count == 0 ? NULL : layers->items[layers->count - 1].chain_id, layer.diff_id,
                layer.chain_id);
-    format_now(stage->created);
+    build_now(build, stage->created);
     status = store_ingest_commit(build->store, blob, layer.blob.digest, err);
     if (status == 0) {
         status = adopt_upper(build, workspace, &layer, err);

@@ -21,8 +21,6 @@
 #include "runtime/words/spec.h"
 #include "runtime/words/words.h"
 
-enum { MOUNTS_MAX = 16 };
-
 /* ---- what runs ---- */
 
 static void add_shell(json_t *arguments, const json_t *config)
@@ -98,95 +96,6 @@ static json_t *make_env(const struct build_stage *stage)
     return env;
 }
 
-/* ---- --mount ---- */
-
-/* Names of caches come from Dockerfiles: only their hash becomes a path (CVE-2024-9675). */
-static int cache_path(const struct build *build, const char *id, char *out, struct err *err)
-{
-    struct build_stage hashed = {.key = "cache"};
-    build_key_add(&hashed, bytes_from_text(id));
-    (void)snprintf(out, PATH_MAX, "%s/build/mounts", build->store->root);
-    if (mkdir(out, 0700) != 0 && errno != EEXIST) {
-        return err_set_errno(err, errno, "create '%s'", out);
-    }
-    (void)snprintf(out, PATH_MAX, "%s/build/mounts/%.64s", build->store->root,
-                   digest_hex(hashed.key));
-    if (mkdir(out, 0755) != 0 && errno != EEXIST) {
-        return err_set_errno(err, errno, "create '%s'", out);
-    }
-    return 0;
-}
-
-struct run_mount {
-    const char *type, *target, *id, *size;
-};
-
-static int add_mount(const struct build *build, const char *text, json_t *mounts, struct err *err)
-{
-    struct run_mount mount = {.type = "bind"};
-    CLEANUP(free) char *copy = mem_strdup(text);
-    char *rest = copy;
-    for (char *field; (field = strsep(&rest, ",")) != NULL;) {
-        char *value = strchr(field, '=');
-        if (value != NULL) {
-            *value++ = '\0';
-        }
-        if (strcmp(field, "type") == 0 && value != NULL) {
-            mount.type = value;
-        } else if ((strcmp(field, "target") == 0 || strcmp(field, "dst") == 0 ||
-                    strcmp(field, "destination") == 0) &&
-                   value != NULL) {
-            mount.target = value;
-        } else if (strcmp(field, "id") == 0) {
-            mount.id = value;
-        } else if (strcmp(field, "size") == 0) {
-            mount.size = value;
-        } else if (strcmp(field, "sharing") != 0 && strcmp(field, "mode") != 0) {
-            return err_set(err, ERR_UNSUPPORTED, "--mount: '%.40s' is not supported", field);
-        }
-    }
-    if (mount.target == NULL || mount.target[0] != '/') {
-        return err_set(err, ERR_INVALID, "--mount needs an absolute target");
-    }
-    if (strcmp(mount.type, "tmpfs") == 0) {
-        CLEANUP(free) char *size = mem_printf("size=%s", mount.size == NULL ? "0" : mount.size);
-        json_array_append_new(mounts, json_pack("{ss ss ss s[sss]}", "destination", mount.target,
-                                                "type", "tmpfs", "source", "tmpfs", "options",
-                                                "nosuid", "nodev", size));
-        return 0;
-    }
-    if (strcmp(mount.type, "cache") == 0) {
-        char path[PATH_MAX];
-        int status = cache_path(build, mount.id == NULL ? mount.target : mount.id, path, err);
-        if (status == 0) {
-            json_array_append_new(mounts, json_pack("{ss ss ss s[sss]}", "destination",
-                                                    mount.target, "type", "bind", "source", path,
-                                                    "options", "rbind", "rprivate", "rw"));
-        }
-        return status;
-    }
-    return err_set(err, ERR_UNSUPPORTED,
-                   "--mount=type=%.40s is not supported (cache and tmpfs are)", mount.type);
-}
-
-static int make_mounts(const struct build *build, const struct dockerfile_instruction *instruction,
-                       json_t *mounts, struct err *err)
-{
-    for (uint32_t i = 0; i < instruction->flag_count; i++) {
-        const char *flag = instruction->flags[i];
-        int status = 0;
-        if (strncmp(flag, "mount=", 6) == 0) {
-            status = add_mount(build, flag + 6, mounts, err);
-        } else if (strncmp(flag, "network=", 8) != 0 && strncmp(flag, "security=", 9) != 0) {
-            status = err_set(err, ERR_UNSUPPORTED, "--%.60s is not supported", flag);
-        }
-        if (status != 0) {
-            return status;
-        }
-    }
-    return 0;
-}
-
 /* ---- network ---- */
 
 /* A process that does nothing but keep a network namespace. */
@@ -228,8 +137,8 @@ static void release_namespace(struct holder *holder)
     }
 }
 
-static int attach(const struct build *build, const char *name, const struct holder *holder,
-                  struct err *err)
+static int attach(const struct build *build, const char *id, const char *name,
+                  const struct holder *holder, struct err *err)
 {
     struct network network = {.mtu = 0};
     CLEANUP(close_fd) int netns_fd = open(holder->path, O_RDONLY | O_CLOEXEC);
@@ -240,7 +149,7 @@ static int attach(const struct build *build, const char *name, const struct hold
         return network_set_loopback_up(netns_fd, err);
     }
     struct network_attachment attachment = {
-        .owner = build->id,
+        .owner = id,
         .netns_fd = netns_fd,
         .interface = "eth0",
         .sets_default_route = true,
@@ -264,7 +173,7 @@ static json_t *run_config(const struct build_stage *stage,
                      "WorkingDir", json_get_text(config, "WorkingDir", ""), "Tty", 0);
 }
 
-static int start_kvrun(const struct build *build, const char *bundle, struct err *err)
+static int start_kvrun(struct build *build, const char *id, const char *bundle, struct err *err)
 {
     char program[PATH_MAX];
     char run[PATH_MAX];
@@ -275,18 +184,26 @@ static int start_kvrun(const struct build *build, const char *bundle, struct err
     }
     find_sibling("kvrun", program);
     (void)snprintf(root, sizeof(root), "%s/kvrun", run);
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0) {
+        return err_set_errno(err, errno, "make a pipe");
+    }
     (void)fflush(stdout);
     pid_t child = fork();
     if (child == 0) {
         int null = open("/dev/null", O_RDONLY);
         (void)dup2(null, STDIN_FILENO);
-        if (build->options->is_quiet) {
-            (void)dup2(STDERR_FILENO, STDOUT_FILENO);
-        }
-        (void)execlp(program, "kvrun", "--root", root, "run", "--bundle", bundle, build->id, NULL);
+        (void)dup2(ends[1], STDOUT_FILENO);
+        (void)dup2(ends[1], STDERR_FILENO);
+        (void)execlp(program, "kvrun", "--root", root, "run", "--bundle", bundle, id, NULL);
         _exit(EXIT_NOT_FOUND);
     }
     int code = 0;
+    (void)close(ends[1]);
+    if (child > 0) {
+        build_step_relay(build, ends[0]);
+    }
+    (void)close(ends[0]);
     while (child > 0 && waitpid(child, &code, 0) < 0 && errno == EINTR) {
     }
     if (child < 0) {
@@ -297,12 +214,22 @@ static int start_kvrun(const struct build *build, const char *bundle, struct err
                           : err_set(err, ERR_IO, "the command ended with exit code %d", exit_code);
 }
 
-static int write_bundle(struct build *build, struct build_stage *stage,
-                        const struct dockerfile_instruction *instruction,
-                        struct build_workspace *workspace, const char *network_path,
-                        struct err *err)
+struct run {
+    struct build *build;
+    struct build_stage *stage;
+    const struct dockerfile_instruction *instruction;
+    struct build_workspace *workspace;
+    struct build_mounts mounts;
+    char id[65]; /* names its container and its network lease */
+};
+
+static int write_bundle(struct run *run, const char *network_path, struct err *err)
 {
-    CLEANUP(json) json_t *config = run_config(stage, instruction);
+    struct build *build = run->build;
+    struct build_workspace *workspace = run->workspace;
+    static const char *const always[] = {"/dev",       "/proc",         "/sys",
+                                         "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"};
+    CLEANUP(json) json_t *config = run_config(run->stage, run->instruction);
     CLEANUP(json)
     json_t *host = json_pack("{ss}", "NetworkMode", network_path[0] == '\0' ? "host" : "bridge");
     CLEANUP(json) json_t *mounts = json_array();
@@ -321,7 +248,7 @@ static int write_bundle(struct build *build, struct build_stage *stage,
         .state = state,
     };
     const struct spec_input input = {
-        .id = build->id,
+        .id = run->id,
         .hostname = "build",
         .root_path = root_path,
         .directory = workspace->directory,
@@ -333,7 +260,11 @@ static int write_bundle(struct build *build, struct build_stage *stage,
         .network_path = network_path,
     };
     int status;
-    if ((status = make_mounts(build, instruction, mounts, err)) != 0 ||
+    for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++) {
+        build_mounts_note(&run->mounts, workspace, always[i]);
+    }
+    if ((status = build_mounts_open(build, run->stage, run->instruction, workspace, &run->mounts,
+                                    mounts, json_object_get(config, "Env"), err)) != 0 ||
         (status = user_lookup(json_get_text(config, "User", ""), workspace->root_fd, NULL, 0, user,
                               err)) != 0 ||
         (status = name_files_write(build->store, &container, "build", err)) != 0 ||
@@ -344,22 +275,6 @@ static int write_bundle(struct build *build, struct build_stage *stage,
     return store_replace_file(workspace->directory_fd, "config.json", buf_bytes(&text), err);
 }
 
-/* Files that were made only to mount something on them. */
-static void remove_stubs(const struct build_workspace *workspace)
-{
-    static const char *const stubs[] = {"resolv.conf", "hosts", "hostname"};
-    CLEANUP(close_fd)
-    int etc = openat(workspace->directory_fd, "upper/etc",
-                     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    for (size_t i = 0; etc >= 0 && i < sizeof(stubs) / sizeof(stubs[0]); i++) {
-        struct stat about;
-        if (fstatat(etc, stubs[i], &about, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(about.st_mode) &&
-            about.st_size == 0) {
-            (void)unlinkat(etc, stubs[i], 0);
-        }
-    }
-}
-
 static int run_in(struct build *build, struct build_stage *stage,
                   const struct dockerfile_instruction *instruction,
                   struct build_workspace *workspace, struct err *err)
@@ -368,51 +283,93 @@ static int run_in(struct build *build, struct build_stage *stage,
     const char *network = flag != NULL && strcmp(flag, "default") != 0 ? flag
                           : build->options->network != NULL            ? build->options->network
                                                                        : "bridge";
+    struct run run = {
+        .build = build,
+        .stage = stage,
+        .instruction = instruction,
+        .workspace = workspace,
+        .mounts = {.made = json_array(), .pinned = json_array()},
+    };
     struct holder holder = {.pid = 0};
     int status = 0;
+    build_make_id(run.id);
     if (strcmp(network, "host") != 0) {
         status = hold_namespace(&holder, err);
         if (status == 0) {
-            status = attach(build, network, &holder, err);
+            status = attach(build, run.id, network, &holder, err);
         }
     }
     if (status == 0) {
-        status = write_bundle(build, stage, instruction, workspace, holder.path, err);
+        status = write_bundle(&run, holder.path, err);
     }
     if (status == 0) {
-        status = start_kvrun(build, workspace->directory, err);
+        status = start_kvrun(build, run.id, workspace->directory, err);
     }
     if (holder.pid > 0) {
         struct err ignored;
-        int detached = network_detach(build->store->root, build->id, &ignored);
+        int detached = network_detach(build->store->root, run.id, &ignored);
         (void)detached; /* reconcile finds it */
     }
     release_namespace(&holder);
-    if (status == 0) {
-        remove_stubs(workspace);
+    build_mounts_close(&run.mounts, workspace);
+    return status;
+}
+
+/* What a bind mount shows: the chain of the stage, or the content. */
+static int add_mount_key(struct build *build, struct build_stage *stage, const char *text,
+                         struct buf *out, struct err *err)
+{
+    const char *from = NULL;
+    const char *path = ".";
+    bool is_bind = true;
+    char *rest = arena_strdup(&build->arena, text);
+    for (char *field; (field = strsep(&rest, ",")) != NULL;) {
+        is_bind &= strncmp(field, "type=", 5) != 0 || strcmp(field, "type=bind") == 0;
+        from = strncmp(field, "from=", 5) == 0 ? field + 5 : from;
+        path = strncmp(field, "source=", 7) == 0 ? field + 7 : path;
+        path = strncmp(field, "src=", 4) == 0 ? field + 4 : path;
     }
+    if (!is_bind) {
+        return 0;
+    }
+    struct build_source source;
+    char digest[REFERENCE_DIGEST_MAX + 1] = "";
+    int status = build_source_open(build, stage, from, &source, err);
+    if (status == 0 && source.key == NULL) {
+        status = build_hash_path(build, stage, &source, path, digest, err);
+    }
+    buf_append_format(out, "%s %s ", source.key == NULL ? "" : source.key, digest);
+    build_source_close(&source);
     return status;
 }
 
 /* What the result depends on: the command, its environment, user, directory, mounts. */
-static void add_key(struct build_stage *stage, const struct dockerfile_instruction *instruction)
+static int add_key(struct build *build, struct build_stage *stage,
+                   const struct dockerfile_instruction *instruction, struct err *err)
 {
     CLEANUP(json) json_t *config = run_config(stage, instruction);
     CLEANUP(buf) struct buf text = BUF_INIT;
+    int status = 0;
     buf_append_text(&text, "RUN ");
-    for (uint32_t i = 0; i < instruction->flag_count; i++) {
+    for (uint32_t i = 0; status == 0 && i < instruction->flag_count; i++) {
         buf_append_format(&text, "--%s ", instruction->flags[i]);
+        if (strncmp(instruction->flags[i], "mount=", 6) == 0) {
+            status = add_mount_key(build, stage, instruction->flags[i] + 6, &text, err);
+        }
     }
     json_write(config, false, &text);
     build_key_add(stage, buf_bytes(&text));
+    return status;
 }
 
 int build_run(struct build *build, struct build_stage *stage,
               const struct dockerfile_instruction *instruction, struct err *err)
 {
     struct build_workspace workspace = {.directory = NULL};
-    add_key(stage, instruction);
-    int status = build_cache_use(build, stage, err);
+    int status = add_key(build, stage, instruction, err);
+    if (status == 0) {
+        status = build_cache_use(build, stage, err);
+    }
     if (status != 0) {
         return status < 0 ? status : 0;
     }

@@ -8,6 +8,7 @@
 #include "runtime/image/json.h"
 
 struct reader {
+    const char *name;
     struct bytes rest;
     uint32_t line; /* of what was read last */
     struct arena *arena;
@@ -135,12 +136,13 @@ static bool read_logical(struct reader *reader, struct buf *out, uint32_t *ret_l
     return has_begun;
 }
 
-static int fail(uint32_t line, const char *text, struct err *err)
+static int fail(const char *name, uint32_t line, const char *text, struct err *err)
 {
-    return err_set(err, ERR_MALFORMED, "Dockerfile line %u: %s", line, text);
+    return err_set(err, ERR_MALFORMED, "%s:%u: %s", name, line, text);
 }
 
-static int take_kind(const char **at, uint32_t line, enum dockerfile_kind *ret, struct err *err)
+static int take_kind(const char **at, const char *name, uint32_t line, enum dockerfile_kind *ret,
+                     struct err *err)
 {
     size_t size = strcspn(*at, " \t\n");
     for (int kind = 0; kind < KIND_COUNT; kind++) {
@@ -150,12 +152,12 @@ static int take_kind(const char **at, uint32_t line, enum dockerfile_kind *ret, 
             return 0;
         }
     }
-    return err_set(err, ERR_MALFORMED, "Dockerfile line %u: unknown instruction '%.*s'", line,
+    return err_set(err, ERR_MALFORMED, "%s:%u: unknown instruction '%.*s'", name, line,
                    (int)(size > 40 ? 40 : size), *at);
 }
 
-static int take_flags(const char **at, struct dockerfile_instruction *out, struct arena *arena,
-                      struct err *err)
+static int take_flags(const char **at, const char *name, struct dockerfile_instruction *out,
+                      struct arena *arena, struct err *err)
 {
     bool has_flags = out->kind == DOCKERFILE_FROM || out->kind == DOCKERFILE_RUN ||
                      out->kind == DOCKERFILE_COPY || out->kind == DOCKERFILE_ADD ||
@@ -163,7 +165,7 @@ static int take_flags(const char **at, struct dockerfile_instruction *out, struc
     while (has_flags && (*at)[0] == '-' && (*at)[1] == '-') {
         size_t size = strcspn(*at, " \t\n");
         if (out->flag_count == DOCKERFILE_FLAGS_MAX) {
-            return fail(out->line, "too many flags", err);
+            return fail(name, out->line, "too many flags", err);
         }
         out->flags[out->flag_count++] = arena_text(arena, bytes_make(*at + 2, size - 2));
         *at += size + strspn(*at + size, " \t\n");
@@ -195,21 +197,21 @@ static int take_exec_form(struct dockerfile_instruction *out, struct arena *aren
     return 0;
 }
 
-int dockerfile_parse_line(const char *text, uint32_t line, struct arena *arena,
+int dockerfile_parse_line(const char *text, const char *name, uint32_t line, struct arena *arena,
                           struct dockerfile_instruction *ret, struct err *err)
 {
     struct dockerfile_instruction out = {.line = line};
     const char *at = text + strspn(text, " \t");
-    int status = take_kind(&at, line, &out.kind, err);
+    int status = take_kind(&at, name, line, &out.kind, err);
     if (status == 0) {
-        status = take_flags(&at, &out, arena, err);
+        status = take_flags(&at, name, &out, arena, err);
     }
     if (status != 0) {
         return status;
     }
     out.text = arena_text(arena, trim_end(bytes_from_text(at)));
     if (out.text[0] == '\0') {
-        return err_set(err, ERR_MALFORMED, "Dockerfile line %u: %s needs an argument", line,
+        return err_set(err, ERR_MALFORMED, "%s:%u: %s: needs an argument", name, line,
                        kind_names[out.kind]);
     }
     bool has_exec_form = out.kind == DOCKERFILE_RUN || out.kind == DOCKERFILE_CMD ||
@@ -220,7 +222,7 @@ int dockerfile_parse_line(const char *text, uint32_t line, struct arena *arena,
         status = take_exec_form(&out, arena);
     }
     if (status == 0 && out.kind == DOCKERFILE_SHELL && !out.is_exec) {
-        status = fail(line, "SHELL needs a JSON list", err);
+        status = fail(name, line, "SHELL: needs a JSON list", err);
     }
     if (status == 0) {
         *ret = out;
@@ -250,7 +252,7 @@ static int read_body(struct reader *reader, struct dockerfile_heredoc *heredoc, 
         buf_append_text(&body, "\n");
     }
     buf_deinit(&body);
-    return err_set(err, ERR_MALFORMED, "Dockerfile line %u: the heredoc '%.60s' has no end", start,
+    return err_set(err, ERR_MALFORMED, "%s:%u: the heredoc '%.60s' has no end", reader->name, start,
                    heredoc->name);
 }
 
@@ -275,7 +277,7 @@ static int read_heredocs(struct reader *reader, struct dockerfile_instruction *o
             continue;
         }
         if (out->heredoc_count == DOCKERFILE_HEREDOCS_MAX) {
-            return fail(out->line, "too many heredocs", err);
+            return fail(reader->name, out->line, "too many heredocs", err);
         }
         struct dockerfile_heredoc *heredoc = &out->heredocs[out->heredoc_count++];
         heredoc->name = arena_text(reader->arena, bytes_make(name, size));
@@ -296,7 +298,7 @@ static int parse_all(struct reader *reader, struct dockerfile *out, struct buf *
     uint32_t line = 0;
     while (read_logical(reader, logical, &line)) {
         if (out->count == DOCKERFILE_INSTRUCTIONS_MAX) {
-            return err_set(err, ERR_TOO_LARGE, "Dockerfile: more than %d instructions",
+            return err_set(err, ERR_TOO_LARGE, "%s: more than %d instructions", reader->name,
                            DOCKERFILE_INSTRUCTIONS_MAX);
         }
         if (out->count == capacity) {
@@ -309,8 +311,8 @@ static int parse_all(struct reader *reader, struct dockerfile *out, struct buf *
             out->instructions = grown;
         }
         struct dockerfile_instruction *instruction = &out->instructions[out->count];
-        int status =
-            dockerfile_parse_line(buf_text(logical), line, reader->arena, instruction, err);
+        int status = dockerfile_parse_line(buf_text(logical), reader->name, line, reader->arena,
+                                           instruction, err);
         bool has_heredocs = status == 0 && (instruction->kind == DOCKERFILE_RUN ||
                                             instruction->kind == DOCKERFILE_COPY ||
                                             instruction->kind == DOCKERFILE_ADD);
@@ -325,17 +327,17 @@ static int parse_all(struct reader *reader, struct dockerfile *out, struct buf *
     return 0;
 }
 
-int dockerfile_parse(struct bytes text, struct arena *arena, struct dockerfile *ret,
-                     struct err *err)
+int dockerfile_parse(struct bytes text, const char *name, struct arena *arena,
+                     struct dockerfile *ret, struct err *err)
 {
-    struct reader reader = {.rest = text, .arena = arena, .escape = '\\'};
-    struct dockerfile out = {.count = 0};
+    struct reader reader = {.name = name, .rest = text, .arena = arena, .escape = '\\'};
+    struct dockerfile out = {.name = name, .count = 0};
     struct buf logical = BUF_INIT;
     if (text.size > DOCKERFILE_SIZE_MAX) {
-        return err_set(err, ERR_TOO_LARGE, "Dockerfile: larger than %d bytes", DOCKERFILE_SIZE_MAX);
+        return err_set(err, ERR_TOO_LARGE, "%s: larger than %d bytes", name, DOCKERFILE_SIZE_MAX);
     }
     if (text.size > 0 && memchr(text.data, '\0', text.size) != NULL) {
-        return err_set(err, ERR_MALFORMED, "Dockerfile: not a text file");
+        return err_set(err, ERR_MALFORMED, "%s: not a text file", name);
     }
     read_directives(&reader);
     int status = parse_all(&reader, &out, &logical, err);
@@ -345,12 +347,12 @@ int dockerfile_parse(struct bytes text, struct arena *arena, struct dockerfile *
     for (uint32_t i = 0; status == 0 && i < out.count && !has_stage; i++) {
         has_stage = out.instructions[i].kind == DOCKERFILE_FROM;
         if (!has_stage && out.instructions[i].kind != DOCKERFILE_ARG) {
-            status =
-                fail(out.instructions[i].line, "only ARG may stand before the first FROM", err);
+            status = fail(name, out.instructions[i].line,
+                          "only ARG may stand before the first FROM", err);
         }
     }
     if (status == 0 && !has_stage) {
-        status = err_set(err, ERR_MALFORMED, "Dockerfile: there is no FROM");
+        status = err_set(err, ERR_MALFORMED, "%s: there is no FROM", name);
     }
     if (status == 0) {
         *ret = out;

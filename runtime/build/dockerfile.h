@@ -67,17 +67,19 @@ struct dockerfile_instruction {
 };
 
 struct dockerfile {
-    char escape; /* '\\' or '`' */
+    const char *name; /* as given: messages start with "NAME:LINE: " */
+    char escape;      /* '\\' or '`' */
     struct dockerfile_instruction *instructions;
     uint32_t count;
 };
 
 /* Everything of *ret lives in the arena. ERR_MALFORMED and ERR_TOO_LARGE name the line. */
-MUST_USE int dockerfile_parse(struct bytes text, struct arena *arena, struct dockerfile *ret,
-                              struct err *err);
+MUST_USE int dockerfile_parse(struct bytes text, const char *name, struct arena *arena,
+                              struct dockerfile *ret, struct err *err);
 /* One instruction without continuation lines, as ONBUILD stores them. */
-MUST_USE int dockerfile_parse_line(const char *text, uint32_t line, struct arena *arena,
-                                   struct dockerfile_instruction *ret, struct err *err);
+MUST_USE int dockerfile_parse_line(const char *text, const char *name, uint32_t line,
+                                   struct arena *arena, struct dockerfile_instruction *ret,
+                                   struct err *err);
 
 const char *dockerfile_kind_name(enum dockerfile_kind kind);
 /* The value of a flag: "" when it has none, NULL when it is absent. */

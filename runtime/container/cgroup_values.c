@@ -498,7 +498,7 @@ int cgroup_path_choose(const char *configured, const char *id, char *out, size_t
 {
     char path[4096];
     if (configured == NULL || configured[0] == 0) {
-        (void)snprintf(path, sizeof path, "/kvrun-%s", id);
+        (void)snprintf(path, sizeof path, "/%s", id);
     } else if (is_systemd_name(configured)) {
         choose_systemd_path(configured, id, path, sizeof path);
     } else if (strlen(configured) + 2 > sizeof path) {

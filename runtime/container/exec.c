@@ -382,7 +382,8 @@ static int run_process(struct execution *execution, struct err *err)
     }
     int rc = 0;
     if (execution->process.terminal) {
-        rc = console_open(-1, &execution->process, execution->console_socket, false, err);
+        rc = console_open(-1, &execution->process, execution->console_socket,
+                          execution->console_parent >= 0 ? CONSOLE_FORWARDED : 0, err);
     }
     if (rc < 0 || (rc = process_set_final_affinity(&execution->process, err)) < 0 ||
         (rc = process_set_oom_score(&execution->process, err)) < 0 ||
@@ -545,6 +546,7 @@ static int follow(struct execution *execution, struct err *err)
             break;
         case SYNC_CREATED:
             report_debug("init: closing the pipe to signal completion");
+            report_debug("setns_init: about to exec");
             is_early_end = false;
             if (execution->exec->pid_file != NULL) {
                 rc = container_write_pid_file(execution->exec->pid_file, execution->pid, err);

@@ -11,6 +11,7 @@ int word_import(int argc, char **argv);
 int word_pull(int argc, char **argv);
 int word_push(int argc, char **argv);
 int word_build(int argc, char **argv);
+int word_builder(int argc, char **argv);
 
 /* kvctl-container */
 int word_images(int argc, char **argv);

@@ -9,9 +9,8 @@
 #include "runtime/words/words.h"
 
 static const struct word words[] = {
-    {"load", word_load}, {"save", word_save}, {"import", word_import},
-    {"pull", word_pull}, {"push", word_push}, {"build", word_build},
-    {NULL, NULL},
+    {"load", word_load}, {"save", word_save},   {"import", word_import},   {"pull", word_pull},
+    {"push", word_push}, {"build", word_build}, {"builder", word_builder}, {NULL, NULL},
 };
 
 int main(int argc, char **argv)

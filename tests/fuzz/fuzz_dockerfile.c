@@ -36,7 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct arena arena = ARENA_INIT;
     struct dockerfile file;
     struct ignore ignore;
-    if (dockerfile_parse(bytes_make(data, size), &arena, &file, NULL) == 0) {
+    if (dockerfile_parse(bytes_make(data, size), "Dockerfile", &arena, &file, NULL) == 0) {
         expand_all(&file, &arena);
     }
     ignore_parse(bytes_make(data, size), &arena, &ignore);

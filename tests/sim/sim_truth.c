@@ -311,17 +311,15 @@ void sim_truth_record(struct sim_truth *truth, struct sim_member *member)
         (void)watch_stream_take(member->recorder, &out, 64 << 10);
     }
     struct bytes rest = buf_bytes(&out);
-    while (rest.size >= 4) {
-        size_t size = (size_t)rest.data[0] << 24 | (size_t)rest.data[1] << 16 |
-                      (size_t)rest.data[2] << 8 | rest.data[3];
+    struct bytes message;
+    while (watch_take_next(&rest, &message)) {
         struct arena arena = ARENA_INIT;
         const Etcdserverpb__WatchResponse *response = (const void *)proto_decode(
-            &etcdserverpb__watch_response__descriptor, bytes_make(rest.data + 4, size), &arena);
+            &etcdserverpb__watch_response__descriptor, message, &arena);
         CHECK(response != NULL);
         take_events(truth, member, response);
         is_cancelled = is_cancelled || response->canceled;
         arena_deinit(&arena);
-        rest = bytes_make(rest.data + 4 + size, rest.size - 4 - size);
     }
     buf_deinit(&out);
     if (is_cancelled) { /* compacted below it */

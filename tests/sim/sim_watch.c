@@ -153,16 +153,14 @@ static void pump(struct sim_watch *watch)
     struct buf out = BUF_INIT;
     (void)watch_stream_take(watch->stream, &out, TAKE_BYTES);
     struct bytes rest = buf_bytes(&out);
-    while (rest.size >= 4) {
-        size_t size = (size_t)rest.data[0] << 24 | (size_t)rest.data[1] << 16 |
-                      (size_t)rest.data[2] << 8 | rest.data[3];
+    struct bytes message;
+    while (watch_take_next(&rest, &message)) {
         struct arena arena = ARENA_INIT;
         const Etcdserverpb__WatchResponse *response = (const void *)proto_decode(
-            &etcdserverpb__watch_response__descriptor, bytes_make(rest.data + 4, size), &arena);
+            &etcdserverpb__watch_response__descriptor, message, &arena);
         CHECK(response != NULL);
         take_response(watch, response);
         arena_deinit(&arena);
-        rest = bytes_make(rest.data + 4 + size, rest.size - 4 - size);
     }
     buf_deinit(&out);
 }

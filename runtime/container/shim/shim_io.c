@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "runtime/container/shim/shim_state.h"
 
-enum { READ_SIZE = 16 * 1024, DRAIN_MAX = 64, INPUT_WAITING_MAX = 1 << 20 };
+enum { READ_SIZE = 16 * 1024, DRAIN_MAX = 64, INPUT_WAITING_MAX = 4 << 20 };
 
 int64_t shim_now_ns(void)
 {
@@ -26,12 +26,31 @@ void shim_watch_add(struct shim *shim, struct shim_watch *watch, int fd, uint32_
 {
     watch->fd = fd;
     watch->on_ready = on_ready;
+    watch->is_suspended = false;
     struct epoll_event event = {.events = events, .data.ptr = watch};
     CHECK(epoll_ctl(shim->epoll, EPOLL_CTL_ADD, fd, &event) == 0);
 }
 
+static void suspend(struct shim *shim, struct shim_watch *watch)
+{
+    if (watch->fd >= 0 && !watch->is_suspended) {
+        CHECK(epoll_ctl(shim->epoll, EPOLL_CTL_DEL, watch->fd, NULL) == 0);
+        watch->is_suspended = true;
+    }
+}
+
+static void resume(struct shim *shim, struct shim_watch *watch, uint32_t events)
+{
+    if (watch->fd >= 0 && watch->is_suspended) {
+        shim_watch_add(shim, watch, watch->fd, events, watch->on_ready);
+    }
+}
+
 void shim_watch_change(struct shim *shim, struct shim_watch *watch, uint32_t events)
 {
+    if (watch->is_suspended) {
+        return; /* resume tells */
+    }
     struct epoll_event event = {.events = events, .data.ptr = watch};
     CHECK(epoll_ctl(shim->epoll, EPOLL_CTL_MOD, watch->fd, &event) == 0);
 }
@@ -39,8 +58,10 @@ void shim_watch_change(struct shim *shim, struct shim_watch *watch, uint32_t eve
 void shim_watch_close(struct shim *shim, struct shim_watch *watch)
 {
     if (watch->fd >= 0) {
-        (void)epoll_ctl(shim->epoll, EPOLL_CTL_DEL, watch->fd, NULL); /* close would do it, too */
-        (void)close(watch->fd);                                       /* read or written before */
+        if (!watch->is_suspended) {
+            (void)epoll_ctl(shim->epoll, EPOLL_CTL_DEL, watch->fd, NULL); /* close would, too */
+        }
+        (void)close(watch->fd); /* read or written before */
         watch->fd = -1;
     }
 }
@@ -81,6 +102,25 @@ static struct shim_process *find_owner(struct shim *shim, const struct shim_watc
     CHECK_UNREACHABLE();
 }
 
+void shim_process_release_output(struct shim *shim, struct shim_process *process)
+{
+    if (process->is_output_held && !shim_server_is_slow(shim, process, SHIM_RELEASE_SIZE)) {
+        process->is_output_held = false;
+        bool has_input = process->has_terminal && buf_size(&process->input_waiting) > 0;
+        resume(shim, &process->output[0], EPOLLIN | (has_input ? (uint32_t)EPOLLOUT : 0U));
+        resume(shim, &process->output[1], EPOLLIN);
+    }
+}
+
+static void hold_output(struct shim *shim, struct shim_process *process)
+{
+    if (!process->has_exited && shim_server_is_slow(shim, process, SHIM_HOLD_SIZE)) {
+        process->is_output_held = true;
+        suspend(shim, &process->output[0]);
+        suspend(shim, &process->output[1]);
+    }
+}
+
 /* One read; false when there is nothing more for now. */
 static bool read_output(struct shim *shim, struct shim_process *process, unsigned stream)
 {
@@ -106,6 +146,7 @@ static bool read_output(struct shim *shim, struct shim_process *process, unsigne
         shim_log_write(&shim->log, stream, bytes, shim_now_ns());
     }
     shim_server_output(shim, process, stream, bytes);
+    hold_output(shim, process);
     return true;
 }
 
@@ -143,6 +184,9 @@ static void write_input(struct shim *shim, struct shim_process *process)
     } else if (process->input.fd >= 0) {
         shim_watch_change(shim, &process->input, is_empty ? 0U : EPOLLOUT);
     }
+    if (buf_size(&process->input_waiting) < SHIM_RELEASE_SIZE) {
+        shim_server_release_input(shim, process);
+    }
 }
 
 static void on_output(struct shim *shim, struct shim_watch *watch, uint32_t events)
@@ -161,6 +205,8 @@ static void on_input(struct shim *shim, struct shim_watch *watch, uint32_t event
     struct shim_process *process = find_owner(shim, watch);
     if ((events & EPOLLERR) != 0) {
         shim_watch_close(shim, watch); /* the reader is gone */
+        buf_clear(&process->input_waiting);
+        shim_server_release_input(shim, process);
         return;
     }
     write_input(shim, process);
@@ -233,5 +279,8 @@ void shim_process_finish(struct shim *shim, struct shim_process *process, int st
         for (int i = 0; i < DRAIN_MAX && read_output(shim, process, stream); i++) {
         }
     }
+    buf_clear(&process->input_waiting);
+    shim_server_release_input(shim, process);
+    shim_process_release_output(shim, process);
     shim_server_exited(shim, process);
 }

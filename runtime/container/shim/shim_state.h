@@ -19,7 +19,8 @@ struct shim;
 /* What epoll's data points to. */
 struct shim_watch {
     void (*on_ready)(struct shim *shim, struct shim_watch *watch, uint32_t events);
-    int fd; /* -1: not in use */
+    int fd;            /* -1: not in use */
+    bool is_suspended; /* not in the epoll set, which would report hang-ups all the time */
 };
 
 /* A process with its streams: the container's first one, or one of exec. */
@@ -36,6 +37,7 @@ struct shim_process {
     int64_t started_at_ns;
     int64_t finished_at_ns;
     struct shim_watch input; /* write end; with a terminal the master for writing is output[0].fd */
+    bool is_output_held;     /* an attached client is slow: nothing is read for now */
     struct shim_watch output[2]; /* stdout (or the terminal's master), stderr */
     struct buf input_waiting;
 };
@@ -49,7 +51,9 @@ struct shim_client {
     uint64_t stream_id;          /* request id of the attach */
     bool wants_output;
     bool gives_input;
-    bool is_closing; /* close when everything is sent */
+    bool is_closing;     /* close when everything is sent */
+    bool is_input_held;  /* the process does not read: nothing is read from the client for now */
+    int64_t moved_at_ns; /* when it last took something, while something waits for it */
 };
 
 struct shim_waiter {
@@ -117,6 +121,8 @@ void shim_process_deinit(struct shim *shim, struct shim_process *process);
 /* Take these ends and serve them; -1: none. With a terminal, output is the master. */
 void shim_process_serve(struct shim *shim, struct shim_process *process, int input, int output,
                         int errors);
+/* Read its output again, if nobody who is attached is slow. */
+void shim_process_release_output(struct shim *shim, struct shim_process *process);
 void shim_process_give_input(struct shim *shim, struct shim_process *process, struct bytes data);
 void shim_process_close_input(struct shim *shim, struct shim_process *process);
 MUST_USE int shim_process_resize(struct shim_process *process, uint32_t width, uint32_t height);
@@ -141,6 +147,13 @@ void shim_server_close(struct shim *shim);
 void shim_client_send(struct shim *shim, struct shim_client *client,
                       const Coracle__Shim__ShimReply *reply);
 void shim_client_drop(struct shim *shim, struct shim_client *client);
+/* Is anyone attached to it for whom more than size bytes wait? */
+bool shim_server_is_slow(const struct shim *shim, const struct shim_process *process, size_t size);
+/* The process has room for input again, or wants none any more. */
+void shim_server_release_input(struct shim *shim, const struct shim_process *process);
+/* Drop clients that hold up a process and take nothing. Returns when to look again (ms); -1: no
+ * need. */
+int shim_server_drop_stalled(struct shim *shim);
 /* Output of a process for everyone attached to it. */
 void shim_server_output(struct shim *shim, struct shim_process *process, unsigned stream,
                         struct bytes data);

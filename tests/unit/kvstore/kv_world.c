@@ -213,3 +213,56 @@ DECODER(world_put_response, Etcdserverpb__PutResponse, etcdserverpb__put_respons
 DECODER(world_delete_response, Etcdserverpb__DeleteRangeResponse,
         etcdserverpb__delete_range_response__unpack)
 DECODER(world_txn_response, Etcdserverpb__TxnResponse, etcdserverpb__txn_response__unpack)
+
+int world_set_up(void **state)
+{
+    *state = world_new();
+    return 0;
+}
+
+int world_tear_down(void **state)
+{
+    world_free(*state);
+    return 0;
+}
+
+enum etcd_error world_check(struct kv_world *world, enum kv_op op)
+{
+    return kv_check_request(world->kv, op, buf_bytes(&world->request), NULL);
+}
+
+void world_put_letters(struct kv_world *world)
+{
+    (void)world_put(world, "a", "5");
+    (void)world_put(world, "b", "4");
+    (void)world_put(world, "c", "3");
+    (void)world_put(world, "b", "1");
+}
+
+/* The keys of the answer in one text. */
+const char *world_keys_of(struct kv_world *world, bool *ret_more, int64_t *ret_count)
+{
+    static char text[64];
+    size_t size = 0;
+    Etcdserverpb__RangeResponse *response = world_range_response(world);
+    for (size_t i = 0; i < response->n_kvs; i++) {
+        text[size++] = (char)response->kvs[i]->key.data[0];
+    }
+    text[size] = 0;
+    *ret_more = response->more;
+    *ret_count = response->count;
+    world_free_message(response);
+    return text;
+}
+
+void world_assert_range(struct kv_world *world, const char *keys, bool more, int64_t count)
+{
+    for (uint32_t slice = 0; slice < 4; slice++) {
+        bool found_more;
+        int64_t found_count;
+        assert_int_equal(world_read(world, KV_OP_RANGE, slice), ETCD_OK);
+        assert_string_equal(world_keys_of(world, &found_more, &found_count), keys);
+        assert_int_equal(found_more, more);
+        assert_int_equal(found_count, count);
+    }
+}

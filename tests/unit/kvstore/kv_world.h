@@ -36,6 +36,19 @@ extern struct backend *world_next_backend;
 
 struct kv_world *world_new(void);
 void world_free(struct kv_world *world);
+/* For cmocka: each test in a world of its own, which is *state. */
+int world_set_up(void **state);
+int world_tear_down(void **state);
+#define WORLD_TEST(name) cmocka_unit_test_setup_teardown(name, world_set_up, world_tear_down)
+
+static const struct bytes WORLD_ALL = {(const uint8_t *)"\0", 1}; /* a range's end: every key */
+/* What the node asks before it proposes the request in world->request. */
+enum etcd_error world_check(struct kv_world *world, enum kv_op op);
+/* The keys of a range answer in one text (static), one letter each. */
+const char *world_keys_of(struct kv_world *world, bool *ret_more, int64_t *ret_count);
+void world_put_letters(struct kv_world *world); /* a=5 b=4 c=3, then b=1 */
+/* The range in world->request has these keys (of one letter), however it is sliced. */
+void world_assert_range(struct kv_world *world, const char *keys, bool more, int64_t count);
 
 /* Apply the request in world->request as an entry; the reply is in world->result. */
 enum etcd_error world_apply(struct kv_world *world, enum kv_op op);

@@ -434,11 +434,14 @@ static void run_leases(struct matrix *matrix, const struct principal *who)
                 pb_put_i64(&matrix->world->request, 1, lease);
                 /* A field of another wire type must not hide the id. */
                 pb_put_bytes(&matrix->world->request, 1, BYTES_LITERAL("x"));
+                pb_put_u64(&matrix->world->request, 2, what == READ ? 1 : 0); /* keys */
                 expect(matrix, who, what == WRITE ? writing[i] : AUTH_RPC_LEASE_TIME_TO_LIVE,
                        expect_keys(who, is_allowed));
             }
         }
     }
+    pb_put_i64(&matrix->world->request, 1, LEASE_B);
+    expect(matrix, who, AUTH_RPC_LEASE_TIME_TO_LIVE, expect_keys(who, /* no keys asked */ true));
     expect(matrix, who, AUTH_RPC_LEASE_LEASES,
            expect_keys(who, oracle(who, READ, &b) && oracle(who, READ, &e)));
 }

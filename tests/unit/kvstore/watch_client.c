@@ -57,22 +57,19 @@ void watch_client_take(struct watch_stream *stream, size_t max_bytes,
 {
     struct buf out = BUF_INIT;
     uint32_t count = watch_stream_take(stream, &out, max_bytes);
+    struct bytes rest = buf_bytes(&out);
+    struct bytes message;
     for (uint32_t i = 0; i < count; i++) {
-        struct bytes bytes = buf_bytes(&out);
-        assert_true(bytes.size >= 4);
-        size_t size = (size_t)bytes.data[0] << 24 | (size_t)bytes.data[1] << 16 |
-                      (size_t)bytes.data[2] << 8 | bytes.data[3];
-        assert_true(bytes.size - 4 >= size);
+        assert_true(watch_take_next(&rest, &message));
         assert_true(responses->count < WATCH_CLIENT_RESPONSES_MAX);
         Etcdserverpb__WatchResponse *response =
-            etcdserverpb__watch_response__unpack(NULL, size, bytes.data + 4);
+            etcdserverpb__watch_response__unpack(NULL, message.size, message.data);
         assert_non_null(response);
         assert_non_null(response->header);
         assert_int_equal(response->header->cluster_id, WORLD_CLUSTER);
         responses->response[responses->count++] = response;
-        buf_consume(&out, 4 + size);
     }
-    assert_int_equal(buf_size(&out), 0);
+    assert_int_equal(rest.size, 0);
     buf_deinit(&out);
 }
 

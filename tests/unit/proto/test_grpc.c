@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/list.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "proto/arena_allocator.h"
 #include "proto/election.pb-c.h"
 #include "proto/grpc_frame.h"
@@ -18,7 +19,6 @@
 #include "proto/http_session.h"
 #include "proto/lock.pb-c.h"
 #include "proto/raft_internal.pb-c.h"
-#include "proto/utf8.h"
 
 /* Framing. */
 

@@ -15,7 +15,7 @@ static struct arena arena = ARENA_INIT;
 static int parse(const char *text, struct dockerfile *ret, struct err *err)
 {
     arena_reset(&arena);
-    return dockerfile_parse(bytes_from_text(text), &arena, ret, err);
+    return dockerfile_parse(bytes_from_text(text), "Dockerfile", &arena, ret, err);
 }
 
 static void test_lines_are_joined_and_comments_left_out(void **state)

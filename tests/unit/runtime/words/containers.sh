@@ -349,7 +349,7 @@ END
     code "--target of a stage that fails" 1 k build --target never "$context"
     printf 'FROM bb\nCOPY ../../etc/passwd /\n' >"$work/Dockerfile.up"
     code "the context cannot be left" 1 k build -f "$work/Dockerfile.up" "$context"
-    contains "errors name the line" "line 2" "$(printf 'FROM bb\nRUN exit 3\n' | k build -f - "$context" 2>&1)"
+    contains "errors name the line" "Dockerfile:2: RUN: " "$(printf 'FROM bb\nRUN exit 3\n' | k build -f - "$context" 2>&1)"
     k rmi -f made >/dev/null; k image-prune >/dev/null
     equal "no directory of a build is left" 0 "$(ls "$work/root/build" | grep -vc -e cache -e mounts)"
 }

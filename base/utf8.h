@@ -1,6 +1,6 @@
 /* utf8.h - is this text well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms)? */
-#ifndef PROTO_UTF8_H
-#define PROTO_UTF8_H
+#ifndef BASE_UTF8_H
+#define BASE_UTF8_H
 
 #include "base/bytes.h"
 
