@@ -286,6 +286,7 @@ int config_check(struct config *config, struct err *err)
                             "3.8");
     }
     if (config_is_set(config, "v2-deprecation")) {
+        config->v2_deprecation = "write-only";
         config_warn(config, "--v2-deprecation is deprecated and scheduled for removal in v3.8. "
                             "The default value is enforced, ignoring user input");
     }
