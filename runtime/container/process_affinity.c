@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "runtime/container/process.h"
@@ -89,9 +90,7 @@ int process_set_final_affinity(const struct spec_process *spec, struct err *err)
 void process_reset_affinity(void)
 {
     cpu_set_t all;
-    for (unsigned cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-        CPU_SET(cpu, &all);
-    }
+    memset(&all, 0xff, sizeof all);
     /* The kernel leaves what the cgroup allows. Where it refuses, the caller's stay. */
     if (sched_setaffinity(0, sizeof all, &all) < 0) {
         report_debug("the caller's CPU affinity stays");

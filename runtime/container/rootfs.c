@@ -92,8 +92,10 @@ static void unescape(char *text)
     for (; *text != 0; text++, to++) {
         bool is_escape =
             text[0] == '\\' && text[1] >= '0' && text[1] <= '3' && text[2] != 0 && text[3] != 0;
-        *to = is_escape ? (char)((text[1] - '0') << 6 | (text[2] - '0') << 3 | (text[3] - '0'))
-                        : *text;
+        *to = *text;
+        if (is_escape) {
+            *to = (char)((text[1] - '0') << 6 | (text[2] - '0') << 3 | (text[3] - '0'));
+        }
         text += is_escape ? 3 : 0;
     }
     *to = 0;

@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/map.h"
+#include "runtime/image/progress.h"
 #include "runtime/image/store.h"
 #include "runtime/image/stream.h"
 
@@ -39,8 +40,8 @@ struct stream *archive_stream(const struct archive *archive, const struct archiv
 /* Called for each loaded image: reference is its full name or NULL. */
 typedef void archive_loaded(void *context, const char *reference, const char *id);
 /* Load every image of an archive. The caller holds the store lock, shared. */
-MUST_USE int archive_load(const struct store *store, int fd, archive_loaded *loaded, void *context,
-                          struct err *err);
+MUST_USE int archive_load(const struct store *store, int fd, struct progress *progress,
+                          archive_loaded *loaded, void *context, struct err *err);
 
 /* Write images as one archive that docker load, podman load and OCI tools read. names: as people
  * write them. */

@@ -15,6 +15,7 @@ enum { IMAGES_MAX = 1000, INDEX_DEPTH_MAX = 4 };
 struct load {
     const struct store *store;
     const struct archive *archive;
+    struct progress *progress;
     archive_loaded *loaded;
     void *context;
     uint32_t count;
@@ -34,6 +35,42 @@ static int name_image(struct load *load, const char *name, const char *id, struc
     if (status == 0) {
         load->loaded(load->context, full, id);
         load->count++;
+    }
+    return status;
+}
+
+/* One layer that travels; the tap runs in the thread of the stream. */
+struct travel {
+    struct progress *progress;
+    uint32_t item;
+    int64_t done;
+    int64_t total;
+};
+
+static int show_travel(void *context, struct bytes chunk, struct err *err)
+{
+    struct travel *travel = context;
+    (void)err;
+    travel->done += (int64_t)chunk.size;
+    progress_advance(travel->progress, travel->item, travel->done, travel->total);
+    return 0;
+}
+
+/* blob_digest may be NULL. */
+static int load_layer(struct load *load, const struct archive_member *member, struct layers *layers,
+                      const char *blob_digest, const char *diff_id, struct err *err)
+{
+    struct travel travel = {
+        .progress = load->progress,
+        .item = progress_add(load->progress, digest_hex(diff_id)),
+        .total = member->size,
+    };
+    progress_set(load->progress, travel.item, "Loading layer");
+    struct stream *stream =
+        stream_new_tap(archive_stream(load->archive, member), show_travel, &travel);
+    int status = layers_add_stream(layers, stream, blob_digest, diff_id, err);
+    if (status == 0) {
+        progress_set(load->progress, travel.item, "Loaded layer");
     }
     return status;
 }
@@ -64,8 +101,7 @@ static int load_docker_layers(struct load *load, const json_t *paths, const char
                 status = layers_add_blob(layers, &blob, diff_ids[i], err);
             }
         } else {
-            status = layers_add_stream(layers, archive_stream(load->archive, member), NULL,
-                                       diff_ids[i], err);
+            status = load_layer(load, member, layers, NULL, diff_ids[i], err);
         }
         if (status != 0) {
             return err_prefix(err, "'%.100s'", path);
@@ -96,6 +132,7 @@ static int load_docker_image(struct load *load, const json_t *entry, struct err 
     }
     CLEANUP(layers) struct layers layers;
     layers_init(&layers, load->store);
+    progress_restart(load->progress);
     if ((status = load_docker_layers(load, paths, diff_ids, &layers, err)) != 0 ||
         (status = image_add_layers(load->store, &layers, buf_bytes(&config_text), id, err)) != 0) {
         return status;
@@ -170,8 +207,7 @@ static int load_oci_layers(struct load *load, const struct manifest *manifest,
         } else if (member == NULL) {
             status = err_set(err, ERR_MALFORMED, "the archive has no '%s'", path);
         } else {
-            status = layers_add_stream(layers, archive_stream(load->archive, member), blob->digest,
-                                       diff_ids[i], err);
+            status = load_layer(load, member, layers, blob->digest, diff_ids[i], err);
         }
         if (status != 0) {
             return status;
@@ -247,6 +283,7 @@ static int load_oci_image(struct load *load, const struct descriptor *descriptor
     }
     CLEANUP(layers) struct layers layers;
     layers_init(&layers, load->store);
+    progress_restart(load->progress);
     if ((status = load_oci_layers(load, &manifest, diff_ids, &layers, err)) != 0 ||
         (status = layers_commit(&layers, err)) != 0 ||
         (status = image_add_manifest(load->store, descriptor->digest, id, NULL, NULL, err)) != 0) {
@@ -274,8 +311,8 @@ static int load_oci(struct load *load, struct err *err)
     return status;
 }
 
-int archive_load(const struct store *store, int fd, archive_loaded *loaded, void *context,
-                 struct err *err)
+int archive_load(const struct store *store, int fd, struct progress *progress,
+                 archive_loaded *loaded, void *context, struct err *err)
 {
     CLEANUP(archive) struct archive archive = {.spool_fd = -1};
     int status = archive_open(&archive, store, fd, err);
@@ -285,6 +322,7 @@ int archive_load(const struct store *store, int fd, archive_loaded *loaded, void
     struct load load = {
         .store = store,
         .archive = &archive,
+        .progress = progress,
         .loaded = loaded,
         .context = context,
     };

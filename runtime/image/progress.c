@@ -20,6 +20,12 @@ void progress_deinit(struct progress *progress)
     progress->items = NULL;
 }
 
+void progress_restart(struct progress *progress)
+{
+    progress->count = 0;
+    progress->drawn = 0;
+}
+
 uint32_t progress_add(struct progress *progress, const char *label)
 {
     progress->items =

@@ -24,6 +24,8 @@ struct progress {
 
 void progress_init(struct progress *progress, FILE *out);
 void progress_deinit(struct progress *progress);
+/* What has been drawn stays; the next items are drawn below it. */
+void progress_restart(struct progress *progress);
 /* Returns the item's number. */
 uint32_t progress_add(struct progress *progress, const char *label);
 /* A new state is shown at once; without a terminal as a line of its own. */

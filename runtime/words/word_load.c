@@ -57,7 +57,11 @@ static int load(const char *path, struct loading *loading, struct err *err)
         (status = store_lock(&store, STORE_LOCK_SHARED, &lock, err)) != 0) {
         return status;
     }
-    return archive_load(&store, fd, print_loaded, loading, err);
+    struct progress progress;
+    progress_init(&progress, loading->is_quiet || !isatty(STDOUT_FILENO) ? NULL : stdout);
+    status = archive_load(&store, fd, &progress, print_loaded, loading, err);
+    progress_deinit(&progress);
+    return status;
 }
 
 int word_load(int argc, char **argv)

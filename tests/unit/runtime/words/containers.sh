@@ -74,6 +74,8 @@ images() {
     id=$(k images -q bb)
     equal "rmi removes the last name and the image" 0 "$(k rmi bb >/dev/null; k images -q | wc -l)"
     equal "rmi leaves no blob and no layer" 0 "$(find "$work/root/oci/blobs" "$work/root/layers" -mindepth 2 | wc -l)"
+    contains "load shows progress on a terminal" "Loaded layer" "$(script -qec "$bin/kvctl-container load -i $work/bb.tar" /dev/null </dev/null)"
+    k rmi bb >/dev/null
     equal "load of a compressed archive from a pipe" "Loaded image: bb:latest" "$(k load <"$work/bb.tar.gz")"
     equal "a saved and loaded image keeps its id" "$id" "$(k images -q bb)"
     k tag bb other:1
