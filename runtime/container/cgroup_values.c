@@ -348,6 +348,9 @@ static int plan_memory_v2(struct planner *planner, const struct spec_memory *mem
     if (limit == -1 && swap == 0) {
         swap = -1;
     }
+    if ((planner->controllers & CGROUP_BIT(CGROUP_MEMORY)) == 0) {
+        return 0; /* a hybrid host: version 1 has it */
+    }
     if (swap > 0 && limit <= 0) {
         return err_set(
             err, ERR_INVALID,
@@ -498,7 +501,7 @@ int cgroup_path_choose(const char *configured, const char *id, char *out, size_t
 {
     char path[4096];
     if (configured == NULL || configured[0] == 0) {
-        (void)snprintf(path, sizeof path, "/kvrun-%s", id);
+        (void)snprintf(path, sizeof path, "/%s", id);
     } else if (is_systemd_name(configured)) {
         choose_systemd_path(configured, id, path, sizeof path);
     } else if (strlen(configured) + 2 > sizeof path) {

@@ -84,7 +84,17 @@ static int bind_console(int root, int slave, struct err *err)
     return rc < 0 ? err_set_errno(err, -rc, "process.terminal: mount /dev/console") : 0;
 }
 
-int console_open(int root, const struct spec_process *process, int socket, bool mount_console,
+/* Else a "\n" would become "\r\n" twice, and once where standard output is no terminal. */
+static void keep_line_ends(int terminal)
+{
+    struct termios termios;
+    if (tcgetattr(terminal, &termios) == 0) {
+        termios.c_oflag &= ~(tcflag_t)ONLCR;
+        (void)tcsetattr(terminal, TCSANOW, &termios); /* without it output has "\r" at its ends */
+    }
+}
+
+int console_open(int root, const struct spec_process *process, int socket, unsigned flags,
                  struct err *err)
 {
     CLEANUP(close_fd) int slave = -1;
@@ -97,7 +107,10 @@ int console_open(int root, const struct spec_process *process, int socket, bool 
                                .ws_row = (unsigned short)process->console_size.height};
         (void)ioctl(master, TIOCSWINSZ, &size); /* only a wish */
     }
-    if (mount_console) {
+    if ((flags & CONSOLE_FORWARDED) != 0) {
+        keep_line_ends(slave);
+    }
+    if ((flags & CONSOLE_MOUNT) != 0) {
         int rc = bind_console(root, slave, err);
         if (rc < 0) {
             return rc;
@@ -175,26 +188,15 @@ static void forward_loop(int master, int pidfd, int signals)
     }
 }
 
-/* Else a "\n" would become "\r\n" twice, and once where standard output is no terminal. */
-static void keep_line_ends(int master)
-{
-    struct termios termios;
-    if (tcgetattr(master, &termios) == 0) {
-        termios.c_oflag &= ~(tcflag_t)ONLCR;
-        (void)tcsetattr(master, TCSANOW, &termios); /* without it output has "\r" at its ends */
-    }
-}
-
 void console_forward(int master, int pidfd)
 {
     struct termios before;
-    keep_line_ends(master);
     bool is_terminal = tcgetattr(0, &before) == 0;
     if (is_terminal) {
         struct termios raw = before;
         cfmakeraw(&raw);
         raw.c_oflag |= before.c_oflag & OPOST; /* ends of lines are this terminal's business */
-        (void)tcsetattr(0, TCSANOW, &raw); /* without it typing is clumsy, not wrong */
+        (void)tcsetattr(0, TCSANOW, &raw);     /* without it typing is clumsy, not wrong */
         copy_size(master);
     }
     sigset_t mask;

@@ -8,10 +8,14 @@
 MUST_USE int console_connect(const char *path, struct err *err);
 
 /* In the container's process: a new terminal from the devpts below root (-1: "/"), its master sent
- * over the socket, its slave as standard streams and controlling terminal. mount_console: also bind
- * it to /dev/console. Call after setsid. */
-MUST_USE int console_open(int root, const struct spec_process *process, int socket,
-                          bool mount_console, struct err *err);
+ * over the socket, its slave as standard streams and controlling terminal. flags: console_flag.
+ * Call after setsid. */
+enum console_flag {
+    CONSOLE_MOUNT = 1,     /* also bind it to /dev/console */
+    CONSOLE_FORWARDED = 2, /* for console_forward: line ends are the outer terminal's business */
+};
+MUST_USE int console_open(int root, const struct spec_process *process, int socket, unsigned flags,
+                          struct err *err);
 
 /* In kvrun's foreground: copy between our standard streams and the master until the process of
  * pidfd has ended. Our own terminal is raw meanwhile. */

@@ -175,6 +175,7 @@ static int prepare_init(struct creation *creation, struct err *err)
     if (init->console_socket < -1) {
         return init->console_socket;
     }
+    init->console_flags = creation->console_parent >= 0 ? CONSOLE_FORWARDED : 0;
     init->start_socket = open_start_socket(creation, err);
     return init->start_socket < -1 ? init->start_socket : 0;
 }

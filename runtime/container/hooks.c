@@ -1,10 +1,12 @@
 #include "runtime/container/hooks.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -142,10 +144,18 @@ static int run_one(const struct spec_hook *hook, const char *stage, size_t index
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
         return 0;
     }
-    return err_set(err, -EIO, "error running %s hook #%zu: '%s': %s hook failed with %s %d%s%s",
-                   stage, index, hook->path, stage, WIFEXITED(status) ? "exit code" : "signal",
-                   WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status),
-                   said[0] == 0 ? "" : ", stderr: ", said);
+    char end[80];
+    if (WIFEXITED(status)) {
+        (void)snprintf(end, sizeof end, "exit code %d", WEXITSTATUS(status));
+    } else {
+        const char *name = sigdescr_np(WTERMSIG(status));
+        (void)snprintf(end, sizeof end, "signal %d: %s", WTERMSIG(status),
+                       name == NULL ? "" : name);
+        char *first = strstr(end, ": ") + 2;
+        *first = (char)tolower((unsigned char)*first); /* as Go has it */
+    }
+    return err_set(err, -EIO, "error running %s hook #%zu: '%s': %s hook failed with %s%s%s", stage,
+                   index, hook->path, stage, end, said[0] == 0 ? "" : ", stderr: ", said);
 }
 
 int hooks_run(const struct spec_hook_list *hooks, const char *stage, const char *state,

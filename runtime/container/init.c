@@ -40,14 +40,15 @@ static int ask(struct init *init, enum sync_type what, int value, struct err *er
 
 static int enter_user_namespace(struct init *init, struct err *err)
 {
-    if (!init->parent_maps) {
+    bool has_joined = namespaces_join_fd(init->namespaces, CLONE_NEWUSER) >= 0;
+    if (!init->parent_maps && !has_joined) {
         return 0;
     }
-    int rc = ask(init, SYNC_MAP, 0, err);
+    int rc = init->parent_maps ? ask(init, SYNC_MAP, 0, err) : 0;
     if (rc < 0) {
         return rc;
     }
-    /* Root of the new namespace owns what is made from here on; a map without 0 leaves us as we
+    /* Root of the namespace owns what is made from here on; a map without 0 leaves us as we
      * are. */
     if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0) {
         report_debug("no id 0 in the user namespace");
@@ -189,13 +190,19 @@ static int build_tree(struct init *init, struct err *err)
         return rc;
     }
     if (init->spec->process.terminal && init->console_socket >= 0) {
-        return console_open(rootfs->root, &init->spec->process, init->console_socket, true, err);
+        return console_open(rootfs->root, &init->spec->process, init->console_socket,
+                            init->console_flags | CONSOLE_MOUNT, err);
     }
     return 0;
 }
 
 static int run_create_hooks(struct init *init, struct err *err)
 {
+    /* The root is their working directory, as in runc; it will be ours anyway. */
+    if (init->rootfs.root >= 0 && init->spec->hooks.create_container.count > 0 &&
+        fchdir(init->rootfs.root) < 0) {
+        return err_set_errno(err, errno, "enter the rootfs");
+    }
     if (init->has_runtime_hooks) {
         int rc = ask(init, SYNC_HOOKS, 0, err);
         if (rc < 0) {
@@ -219,8 +226,8 @@ static int enter_tree(struct init *init, struct err *err)
         /* The mounts of the host are not ours to change: only the root is. The terminal is one of
          * the host's. */
         bool has_terminal = init->spec->process.terminal && init->console_socket >= 0;
-        int rc = has_terminal ? console_open(-1, &init->spec->process, init->console_socket, false,
-                                             err)
+        int rc = has_terminal ? console_open(-1, &init->spec->process, init->console_socket,
+                                             init->console_flags, err)
                               : 0;
         if (rc < 0) {
             return rc;

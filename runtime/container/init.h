@@ -21,6 +21,7 @@ struct init {
     int console_socket; /* connected; -1: none */
     unsigned preserve_fds;
     struct process_label label;
+    unsigned console_flags; /* of console_open */
     bool no_pivot;
     bool no_new_keyring;
     bool has_runtime_hooks; /* kvrun has hooks to run, or the pid to tell to ours, when the mounts

@@ -40,6 +40,10 @@
  * answered). It does not end when the container stops, so that wait, state and attach after the end
  * are answered.
  *
+ * Nothing is lost on the way: while an attached client is slow the process's output waits in its
+ * pipe, and while the process does not read its input the client waits. A client that takes nothing
+ * at all for SHIM_STALL_MAX_MS is dropped, so that it cannot hold up the container for ever.
+ *
  * Log lines (CRI): 2026-01-02T03:04:05.123456789Z stdout F text; F a full line, P a part of one
  * (longer than 16 KiB, or the end of the stream without a newline). */
 #ifndef RUNTIME_CONTAINER_SHIM_H
@@ -47,7 +51,10 @@
 
 enum {
     SHIM_FRAME_SIZE_MAX = 1 << 20,      /* bytes of one message, without its 4 length bytes */
-    SHIM_CLIENT_BACKLOG_MAX = 1 << 20,  /* bytes that wait for a slow client before it is dropped */
+    SHIM_HOLD_SIZE = 256 << 10,         /* bytes that wait: from here on nothing more is read */
+    SHIM_RELEASE_SIZE = 64 << 10,       /* bytes that wait: from here on it goes on */
+    SHIM_STALL_MAX_MS = 30000,          /* a client that takes nothing for so long is dropped */
+    SHIM_CLIENT_BACKLOG_MAX = 8 << 20,  /* bytes that wait for a client, whatever happens */
     SHIM_CLIENTS_MAX = 256,             /* connections at a time; more are closed at once */
     SHIM_EXECS_MAX = 1024,              /* running exec'ed processes */
     SHIM_EXEC_ID_SIZE_MAX = 64,         /* bytes */

@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "runtime/container/shim/shim_state.h"
 
-enum { READ_SIZE = 16 * 1024, DRAIN_MAX = 64, INPUT_WAITING_MAX = 1 << 20 };
+enum { READ_SIZE = 16 * 1024, DRAIN_MAX = 64, INPUT_WAITING_MAX = 4 << 20 };
 
 int64_t shim_now_ns(void)
 {
@@ -26,12 +26,31 @@ void shim_watch_add(struct shim *shim, struct shim_watch *watch, int fd, uint32_
 {
     watch->fd = fd;
     watch->on_ready = on_ready;
+    watch->is_suspended = false;
     struct epoll_event event = {.events = events, .data.ptr = watch};
     CHECK(epoll_ctl(shim->epoll, EPOLL_CTL_ADD, fd, &event) == 0);
 }
 
+static void suspend(struct shim *shim, struct shim_watch *watch)
+{
+    if (watch->fd >= 0 && !watch->is_suspended) {
+        CHECK(epoll_ctl(shim->epoll, EPOLL_CTL_DEL, watch->fd, NULL) == 0);
+        watch->is_suspended = true;
+    }
+}
+
+static void resume(struct shim *shim, struct shim_watch *watch, uint32_t events)
+{
+    if (watch->fd >= 0 && watch->is_suspended) {
+        shim_watch_add(shim, watch, watch->fd, events, watch->on_ready);
+    }
+}
+
 void shim_watch_change(struct shim *shim, struct shim_watch *watch, uint32_t events)
 {
+    if (watch->is_suspended) {
+        return; /* resume tells */
+    }
     struct epoll_event event = {.events = events, .data.ptr = watch};
     CHECK(epoll_ctl(shim->epoll, EPOLL_CTL_MOD, watch->fd, &event) == 0);
 }
@@ -39,8 +58,10 @@ void shim_watch_change(struct shim *shim, struct shim_watch *watch, uint32_t eve
 void shim_watch_close(struct shim *shim, struct shim_watch *watch)
 {
     if (watch->fd >= 0) {
-        (void)epoll_ctl(shim->epoll, EPOLL_CTL_DEL, watch->fd, NULL); /* close would do it, too */
-        (void)close(watch->fd);                                       /* read or written before */
+        if (!watch->is_suspended) {
+            (void)epoll_ctl(shim->epoll, EPOLL_CTL_DEL, watch->fd, NULL); /* close would, too */
+        }
+        (void)close(watch->fd); /* read or written before */
         watch->fd = -1;
     }
 }
@@ -81,6 +102,25 @@ static struct shim_process *find_owner(struct shim *shim, const struct shim_watc
     CHECK_UNREACHABLE();
 }
 
+void shim_process_release_output(struct shim *shim, struct shim_process *process)
+{
+    if (process->is_output_held && !shim_server_is_slow(shim, process, SHIM_RELEASE_SIZE)) {
+        process->is_output_held = false;
+        bool has_input = process->has_terminal && buf_size(&process->input_waiting) > 0;
+        resume(shim, &process->output[0], EPOLLIN | (has_input ? (uint32_t)EPOLLOUT : 0U));
+        resume(shim, &process->output[1], EPOLLIN);
+    }
+}
+
+static void hold_output(struct shim *shim, struct shim_process *process)
+{
+    if (!process->has_exited && shim_server_is_slow(shim, process, SHIM_HOLD_SIZE)) {
+        process->is_output_held = true;
+        suspend(shim, &process->output[0]);
+        suspend(shim, &process->output[1]);
+    }
+}
+
 /* One read; false when there is nothing more for now. */
 static bool read_output(struct shim *shim, struct shim_process *process, unsigned stream)
 {
@@ -106,34 +146,8 @@ static bool read_output(struct shim *shim, struct shim_process *process, unsigne
         shim_log_write(&shim->log, stream, bytes, shim_now_ns());
     }
     shim_server_output(shim, process, stream, bytes);
+    hold_output(shim, process);
     return true;
-}
-
-/* What the watch of an output waits for. */
-static void watch_output(struct shim *shim, struct shim_process *process, unsigned stream)
-{
-    struct shim_watch *watch = &process->output[stream];
-    bool has_input = process->has_terminal && buf_size(&process->input_waiting) > 0;
-    if (watch->fd >= 0) {
-        shim_watch_change(shim, watch,
-                          (process->is_paused ? 0U : EPOLLIN) | (has_input ? EPOLLOUT : 0U));
-    }
-}
-
-static void set_paused(struct shim *shim, struct shim_process *process, bool is_paused)
-{
-    if (process->is_paused != is_paused) {
-        process->is_paused = is_paused;
-        watch_output(shim, process, 0);
-        watch_output(shim, process, 1);
-    }
-}
-
-void shim_process_resume(struct shim *shim, struct shim_process *process)
-{
-    if (process->is_paused && !shim_server_is_behind(shim, process)) {
-        set_paused(shim, process, false);
-    }
 }
 
 static int input_fd(const struct shim_process *process)
@@ -162,13 +176,17 @@ static void write_input(struct shim *shim, struct shim_process *process)
     }
     bool is_empty = buf_size(&process->input_waiting) == 0;
     if (process->has_terminal) {
-        watch_output(shim, process, 0);
+        if (process->output[0].fd >= 0) {
+            shim_watch_change(shim, &process->output[0], EPOLLIN | (is_empty ? 0U : EPOLLOUT));
+        }
     } else if (process->input.fd >= 0 && is_empty && process->input_closing) {
         shim_watch_close(shim, &process->input);
     } else if (process->input.fd >= 0) {
         shim_watch_change(shim, &process->input, is_empty ? 0U : EPOLLOUT);
     }
-    shim_server_input_taken(shim, process);
+    if (buf_size(&process->input_waiting) < SHIM_RELEASE_SIZE) {
+        shim_server_release_input(shim, process);
+    }
 }
 
 static void on_output(struct shim *shim, struct shim_watch *watch, uint32_t events)
@@ -179,10 +197,6 @@ static void on_output(struct shim *shim, struct shim_watch *watch, uint32_t even
     }
     if ((events & ~(uint32_t)EPOLLOUT) != 0) {
         (void)read_output(shim, process, watch == &process->output[1] ? 1 : 0);
-        /* The container itself never waits for a reader; an exec has nobody else. */
-        if (process != &shim->main && shim_server_is_behind(shim, process)) {
-            set_paused(shim, process, true);
-        }
     }
 }
 
@@ -192,7 +206,7 @@ static void on_input(struct shim *shim, struct shim_watch *watch, uint32_t event
     if ((events & EPOLLERR) != 0) {
         shim_watch_close(shim, watch); /* the reader is gone */
         buf_clear(&process->input_waiting);
-        shim_server_input_taken(shim, process);
+        shim_server_release_input(shim, process);
         return;
     }
     write_input(shim, process);
@@ -265,5 +279,8 @@ void shim_process_finish(struct shim *shim, struct shim_process *process, int st
         for (int i = 0; i < DRAIN_MAX && read_output(shim, process, stream); i++) {
         }
     }
+    buf_clear(&process->input_waiting);
+    shim_server_release_input(shim, process);
+    shim_process_release_output(shim, process);
     shim_server_exited(shim, process);
 }

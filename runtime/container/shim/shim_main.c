@@ -242,7 +242,7 @@ static bool has_unsent(const struct shim *shim)
 static void run_loop(struct shim *shim)
 {
     while (!shim->should_end) {
-        run_once(shim, -1);
+        run_once(shim, shim_server_drop_stalled(shim));
     }
     int64_t deadline = shim_now_ns() + END_FLUSH_MS * INT64_C(1000000);
     while (has_unsent(shim) && shim_now_ns() < deadline) {

@@ -41,39 +41,60 @@ void shim_client_drop(struct shim *shim, struct shim_client *client)
     mem_free(client);
     shim->client_count--;
     if (stream != NULL) {
-        shim_process_resume(shim, stream); /* nobody reads it now: it goes on */
+        shim_process_release_output(shim, stream);
     }
 }
 
-/* A client is not read while the process it gives input to does not read either. */
-static uint32_t client_events(const struct shim_client *client)
+static void watch_client(struct shim *shim, struct shim_client *client)
 {
-    const struct shim_process *stream = client->stream;
-    bool is_held = stream != NULL && client->gives_input && !stream->has_exited &&
-                   buf_size(&stream->input_waiting) > SHIM_INPUT_HIGH;
-    return (is_held ? 0U : EPOLLIN) | (buf_size(&client->to_send) > 0 ? EPOLLOUT : 0U);
+    uint32_t events = client->is_input_held ? 0U : (uint32_t)EPOLLIN;
+    events |= buf_size(&client->to_send) > 0 || client->is_closing ? (uint32_t)EPOLLOUT : 0U;
+    shim_watch_change(shim, &client->watch, events);
 }
 
-bool shim_server_is_behind(const struct shim *shim, const struct shim_process *process)
+bool shim_server_is_slow(const struct shim *shim, const struct shim_process *process, size_t size)
 {
     list_foreach (item, &shim->clients) {
         const struct shim_client *client = container_of(item, struct shim_client, link);
-        if (client->stream == process && client->wants_output &&
-            buf_size(&client->to_send) > SHIM_OUTPUT_HIGH) {
+        if (client->stream == process && client->wants_output && !client->is_closing &&
+            buf_size(&client->to_send) > size) {
             return true;
         }
     }
     return false;
 }
 
-void shim_server_input_taken(struct shim *shim, const struct shim_process *process)
+void shim_server_release_input(struct shim *shim, const struct shim_process *process)
 {
     list_foreach (item, &shim->clients) {
         struct shim_client *client = container_of(item, struct shim_client, link);
-        if (client->stream == process && client->gives_input && !client->is_closing) {
-            shim_watch_change(shim, &client->watch, client_events(client));
+        if (client->stream == process && client->is_input_held) {
+            client->is_input_held = false;
+            watch_client(shim, client);
         }
     }
+}
+
+int shim_server_drop_stalled(struct shim *shim)
+{
+    enum { LOOK_AGAIN_MS = 1000 };
+    int again = -1;
+    int64_t now = shim_now_ns();
+    list_foreach (item, &shim->clients) {
+        struct shim_client *client = container_of(item, struct shim_client, link);
+        if (client->stream == NULL || !client->stream->is_output_held) {
+            continue;
+        }
+        bool is_stalled = buf_size(&client->to_send) > SHIM_RELEASE_SIZE &&
+                          now - client->moved_at_ns > SHIM_STALL_MAX_MS * INT64_C(1000000);
+        if (is_stalled && client->stream == &shim->main) {
+            /* An exec is the client's own affair; the container's first process is not. */
+            shim_client_drop(shim, client);
+            return LOOK_AGAIN_MS;
+        }
+        again = LOOK_AGAIN_MS;
+    }
+    return again;
 }
 
 /* false: the client is gone. */
@@ -94,15 +115,15 @@ static bool flush(struct shim *shim, struct shim_client *client)
             break;
         }
         buf_consume(&client->to_send, (size_t)size);
+        client->moved_at_ns = shim_now_ns();
     }
-    bool is_waiting = buf_size(&client->to_send) > 0;
-    if (client->is_closing && !is_waiting) {
+    if (client->is_closing && buf_size(&client->to_send) == 0) {
         shim_client_drop(shim, client);
         return false;
     }
-    shim_watch_change(shim, &client->watch, client_events(client));
+    watch_client(shim, client);
     if (client->stream != NULL) {
-        shim_process_resume(shim, client->stream);
+        shim_process_release_output(shim, client->stream);
     }
     return true;
 }
@@ -113,16 +134,19 @@ void shim_client_send(struct shim *shim, struct shim_client *client,
 {
     size_t size = coracle__shim__shim_reply__get_packed_size(reply);
     if (buf_size(&client->to_send) + size > SHIM_CLIENT_BACKLOG_MAX + SHIM_FRAME_HEADER_SIZE) {
-        client->is_closing = true; /* too slow: it must not hold up the container */
+        client->is_closing = true; /* replies to many requests that it does not read */
         buf_clear(&client->to_send);
-        shim_watch_change(shim, &client->watch, EPOLLIN | EPOLLOUT);
+        watch_client(shim, client);
         return;
+    }
+    if (buf_size(&client->to_send) == 0) {
+        client->moved_at_ns = shim_now_ns();
     }
     shim_frame_append_header(&client->to_send, (uint32_t)size);
     uint8_t *place = buf_reserve(&client->to_send, size);
     (void)coracle__shim__shim_reply__pack(reply, place); /* writes what get_packed_size said */
     buf_commit(&client->to_send, size);
-    shim_watch_change(shim, &client->watch, client_events(client));
+    watch_client(shim, client);
 }
 
 /* Carry out the whole frames that have arrived; false: nonsense. */
@@ -140,6 +164,12 @@ static bool handle_frames(struct shim *shim, struct shim_client *client)
         coracle__shim__shim_request__free_unpacked(request, NULL);
         buf_consume(&client->received, SHIM_FRAME_HEADER_SIZE + body.size);
     }
+    const struct shim_process *stream = client->stream;
+    if (stream != NULL && client->gives_input &&
+        buf_size(&stream->input_waiting) > SHIM_HOLD_SIZE) {
+        client->is_input_held = true;
+        watch_client(shim, client);
+    }
     return rc == 0;
 }
 
@@ -149,6 +179,7 @@ static void on_client(struct shim *shim, struct shim_watch *watch, uint32_t even
     if ((events & EPOLLOUT) != 0 && !flush(shim, client)) {
         return;
     }
+    /* One that is held and hangs up is read to its end. */
     if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0) {
         return;
     }
@@ -268,8 +299,8 @@ void shim_server_exited(struct shim *shim, struct shim_process *process)
         struct shim_client *client = container_of(item, struct shim_client, link);
         if (client->stream == process) {
             reply.id = client->stream_id;
-            client->stream = NULL;
             shim_client_send(shim, client, &reply);
+            client->stream = NULL;
         }
     }
 }

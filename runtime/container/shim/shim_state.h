@@ -19,7 +19,8 @@ struct shim;
 /* What epoll's data points to. */
 struct shim_watch {
     void (*on_ready)(struct shim *shim, struct shim_watch *watch, uint32_t events);
-    int fd; /* -1: not in use */
+    int fd;            /* -1: not in use */
+    bool is_suspended; /* not in the epoll set, which would report hang-ups all the time */
 };
 
 /* A process with its streams: the container's first one, or one of exec. */
@@ -30,13 +31,13 @@ struct shim_process {
     bool has_exited;
     bool has_terminal;
     bool input_closing; /* close standard input when input is written */
-    bool is_paused;     /* an exec whose reader is slow: its output stays in its pipe */
     int exit_code;
     int signal;
     bool oom_killed;
     int64_t started_at_ns;
     int64_t finished_at_ns;
     struct shim_watch input; /* write end; with a terminal the master for writing is output[0].fd */
+    bool is_output_held;     /* an attached client is slow: nothing is read for now */
     struct shim_watch output[2]; /* stdout (or the terminal's master), stderr */
     struct buf input_waiting;
 };
@@ -50,7 +51,9 @@ struct shim_client {
     uint64_t stream_id;          /* request id of the attach */
     bool wants_output;
     bool gives_input;
-    bool is_closing; /* close when everything is sent */
+    bool is_closing;     /* close when everything is sent */
+    bool is_input_held;  /* the process does not read: nothing is read from the client for now */
+    int64_t moved_at_ns; /* when it last took something, while something waits for it */
 };
 
 struct shim_waiter {
@@ -108,11 +111,6 @@ struct shim {
 
 int64_t shim_now_ns(void); /* CLOCK_REALTIME */
 
-enum {
-    SHIM_INPUT_HIGH = 256 * 1024,  /* waiting input above this: its giver is not read */
-    SHIM_OUTPUT_HIGH = 256 * 1024, /* waiting output above this: an exec is not read */
-};
-
 /* shim_io.c */
 void shim_watch_add(struct shim *shim, struct shim_watch *watch, int fd, uint32_t events,
                     void (*on_ready)(struct shim *, struct shim_watch *, uint32_t));
@@ -123,11 +121,11 @@ void shim_process_deinit(struct shim *shim, struct shim_process *process);
 /* Take these ends and serve them; -1: none. With a terminal, output is the master. */
 void shim_process_serve(struct shim *shim, struct shim_process *process, int input, int output,
                         int errors);
+/* Read its output again, if nobody who is attached is slow. */
+void shim_process_release_output(struct shim *shim, struct shim_process *process);
 void shim_process_give_input(struct shim *shim, struct shim_process *process, struct bytes data);
 void shim_process_close_input(struct shim *shim, struct shim_process *process);
 MUST_USE int shim_process_resize(struct shim_process *process, uint32_t width, uint32_t height);
-/* Its readers have caught up, perhaps: read its output again. */
-void shim_process_resume(struct shim *shim, struct shim_process *process);
 /* It has ended: what it wrote is read, clients are told. */
 void shim_process_finish(struct shim *shim, struct shim_process *process, int status);
 
@@ -149,13 +147,16 @@ void shim_server_close(struct shim *shim);
 void shim_client_send(struct shim *shim, struct shim_client *client,
                       const Coracle__Shim__ShimReply *reply);
 void shim_client_drop(struct shim *shim, struct shim_client *client);
+/* Is anyone attached to it for whom more than size bytes wait? */
+bool shim_server_is_slow(const struct shim *shim, const struct shim_process *process, size_t size);
+/* The process has room for input again, or wants none any more. */
+void shim_server_release_input(struct shim *shim, const struct shim_process *process);
+/* Drop clients that hold up a process and take nothing. Returns when to look again (ms); -1: no
+ * need. */
+int shim_server_drop_stalled(struct shim *shim);
 /* Output of a process for everyone attached to it. */
 void shim_server_output(struct shim *shim, struct shim_process *process, unsigned stream,
                         struct bytes data);
-/* True when somebody attached to the process has much to read still. */
-bool shim_server_is_behind(const struct shim *shim, const struct shim_process *process);
-/* The process took input: those who give it may go on. */
-void shim_server_input_taken(struct shim *shim, const struct shim_process *process);
 /* Answer those who wait for the process; end the streams attached to it. */
 void shim_server_exited(struct shim *shim, struct shim_process *process);
 

@@ -116,8 +116,8 @@ static void test_paths(void **state)
         const char *configured;
         const char *path; /* NULL: refused */
     } cases[] = {
-        {NULL, "/kvrun-id"},
-        {"", "/kvrun-id"},
+        {NULL, "/id"},
+        {"", "/id"},
         {"/a/b", "/a/b"},
         {"a//b/./c/", "/a/b/c"},
         {"/", NULL},
