@@ -1,8 +1,10 @@
 /* down.c - acting on the containers that a project has: stop, kill, remove, … */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -61,29 +63,77 @@ static int act_on_one(struct compose *compose, const json_t *about, act_on_conta
     return status == 0 || status == ERR_NOT_FOUND ? 0 : word_fail(&err, EXIT_FAILED);
 }
 
-/* All containers of one level at once. */
-static int act_on_level(struct compose *compose, const json_t *list, act_on_container *act,
-                        const void *context)
+/* Processes that act on containers, one each. */
+struct crew {
+    pid_t *children;
+    size_t count;
+};
+
+static void begin_level(struct compose *compose, const json_t *list, act_on_container *act,
+                        const void *context, struct crew *crew)
 {
     size_t count = json_array_size(list);
-    CLEANUP(free) pid_t *children = mem_calloc(count + 1, sizeof(*children));
-    int failed = 0;
+    crew->children = mem_reallocarray(crew->children, crew->count + count + 1, sizeof(pid_t));
     (void)fflush(NULL);
     for (size_t i = 0; i < count; i++) {
-        children[i] = fork();
-        if (children[i] == 0) {
+        pid_t child = fork();
+        if (child == 0) {
             int code = act_on_one(compose, json_array_get(list, i), act, context);
             (void)fflush(NULL);
             _exit(code);
         }
+        crew->children[crew->count++] = child;
     }
+}
+
+static int open_pidfd(pid_t pid)
+{
+    return pid <= 0 ? -1 : (int)syscall(SYS_pidfd_open, pid, 0);
+}
+
+/* Until each container of the level has been dealt with, or (until_ended) at least its process has
+ * ended: what is left then is cleaning up, which no other service waits for. */
+static void wait_for_level(const json_t *list, const struct crew *crew, bool until_ended)
+{
+    size_t count = json_array_size(list);
     for (size_t i = 0; i < count; i++) {
+        const json_t *about = json_array_get(list, i);
+        CLEANUP(close_fd) int child = open_pidfd(crew->children[crew->count - count + i]);
+        CLEANUP(close_fd)
+        int process = until_ended ? open_pidfd((pid_t)json_get_integer(about, "Pid", 0)) : -1;
+        struct pollfd fds[] = {{.fd = child, .events = POLLIN}, {.fd = process, .events = POLLIN}};
+        while (child >= 0 && poll(fds, 2, -1) < 0 && errno == EINTR) {
+        }
+    }
+}
+
+static int end_crew(struct crew *crew)
+{
+    int failed = 0;
+    for (size_t i = 0; i < crew->count; i++) {
         int code = 0;
-        while (waitpid(children[i], &code, 0) < 0 && errno == EINTR) {
+        while (waitpid(crew->children[i], &code, 0) < 0 && errno == EINTR) {
         }
         failed = !WIFEXITED(code) || WEXITSTATUS(code) != 0 ? 1 : failed;
     }
+    mem_free(crew->children);
+    *crew = (struct crew){.count = 0};
     return failed;
+}
+
+static json_t *pick_level(const struct compose *compose, const struct text_list *names,
+                          const json_t *levels, int64_t wanted, int64_t fallback)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < json_array_size(compose->containers); i++) {
+        json_t *about = json_array_get(compose->containers, i);
+        const char *service = json_get_text(about, "Service", "");
+        if (json_get_integer(levels, service, fallback) == wanted &&
+            !json_get_flag(about, "Oneoff") && compose_is_chosen(names, service)) {
+            json_array_append(list, about);
+        }
+    }
+    return list;
 }
 
 int compose_each(struct compose *compose, const struct text_list *names, bool is_reverse,
@@ -91,7 +141,7 @@ int compose_each(struct compose *compose, const struct text_list *names, bool is
 {
     CLEANUP(json) json_t *levels = compose_levels(compose);
     int status = compose_refresh(compose, err);
-    int failed = 0;
+    struct crew crew = {.count = 0};
     int64_t last = 0;
     const char *name = NULL;
     json_t *level = NULL;
@@ -100,18 +150,12 @@ int compose_each(struct compose *compose, const struct text_list *names, bool is
         last = json_integer_value(level) > last ? json_integer_value(level) : last;
     }
     for (int64_t i = 0; status == 0 && i <= last; i++) {
-        int64_t wanted = is_reverse ? last - i : i;
-        CLEANUP(json) json_t *list = json_array();
-        for (size_t k = 0; k < json_array_size(compose->containers); k++) {
-            json_t *about = json_array_get(compose->containers, k);
-            const char *service = json_get_text(about, "Service", "");
-            if (json_get_integer(levels, service, last) == wanted &&
-                !json_get_flag(about, "Oneoff") && compose_is_chosen(names, service)) {
-                json_array_append(list, about);
-            }
-        }
-        failed |= act_on_level(compose, list, act, context);
+        CLEANUP(json)
+        json_t *list = pick_level(compose, names, levels, is_reverse ? last - i : i, last);
+        begin_level(compose, list, act, context, &crew);
+        wait_for_level(list, &crew, is_reverse);
     }
+    int failed = end_crew(&crew);
     return status != 0   ? status
            : failed != 0 ? err_set(err, ERR_IO, "not all containers could be dealt with")
                          : 0;
@@ -173,7 +217,9 @@ static int remove_others(struct compose *compose, const struct down_options *opt
             json_array_append(list, about);
         }
     }
-    if (status == 0 && act_on_level(compose, list, remove_one, options) != 0) {
+    struct crew crew = {.count = 0};
+    begin_level(compose, list, remove_one, options, &crew);
+    if (end_crew(&crew) != 0 && status == 0) {
         status = err_set(err, ERR_IO, "not all containers could be removed");
     }
     return status;

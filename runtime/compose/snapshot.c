@@ -27,7 +27,7 @@ json_t *snapshot_describe(struct container *container)
     enum container_status status = container_refresh(container);
     char health[16];
     health_read(container, health);
-    return json_pack("{ss ss ss ss si sb ss ss ss ss si ss}", "Id", container->id, "Name",
+    return json_pack("{ss ss ss ss si sb ss ss ss ss si ss si}", "Id", container->id, "Name",
                      container_name(container), "Project", label_of(container, "project"),
                      "Service", label_of(container, "service"), "Number",
                      (int)strtol(label_of(container, "container-number"), NULL, 10), "Oneoff",
@@ -36,7 +36,8 @@ json_t *snapshot_describe(struct container *container)
                      json_get_text(container->document, "Image", ""), "ConfigFiles",
                      label_of(container, "project.config_files"), "Status",
                      container_status_text(status), "ExitCode",
-                     (int)json_get_integer(container->state, "ExitCode", 0), "Health", health);
+                     (int)json_get_integer(container->state, "ExitCode", 0), "Health", health,
+                     "Pid", status == CONTAINER_RUNNING ? (int)container_pid(container) : 0);
 }
 
 static int add(struct container *container, void *context)

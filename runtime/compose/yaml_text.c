@@ -224,7 +224,9 @@ int yaml_text_parse(struct bytes text, const char *path, struct places *places, 
     if (!yaml_parser_initialize(&parser)) {
         return err_set(err, ERR_MALFORMED, "%s: no YAML parser", path);
     }
-    yaml_parser_set_input_string(&parser, text.data, text.size);
+    /* An empty file may have no bytes at all; the parser insists on a place. */
+    yaml_parser_set_input_string(&parser, text.size == 0 ? (const unsigned char *)"" : text.data,
+                                 text.size);
     if (!yaml_parser_load(&parser, &document)) {
         struct place place = {.file = file, .line = (uint32_t)parser.problem_mark.line + 1};
         int status = place_error(places, place, err, ERR_MALFORMED, "%s",

@@ -111,11 +111,11 @@ static void test_bad_files_are_refused_with_their_line(void **state)
         {"", "no FROM"},
         {"# only\n", "no FROM"},
         {"ARG x\n", "no FROM"},
-        {"RUN x\nFROM y\n", "line 1"},
-        {"FROM x\nNONSENSE y\n", "line 2"},
-        {"FROM\n", "line 1"},
-        {"FROM x\nRUN <<EOF\nno end\n", "line 2"},
-        {"FROM x\nSHELL sh\n", "line 2"},
+        {"RUN x\nFROM y\n", "Dockerfile:1: "},
+        {"FROM x\nNONSENSE y\n", "Dockerfile:2: "},
+        {"FROM\n", "Dockerfile:1: "},
+        {"FROM x\nRUN <<EOF\nno end\n", "Dockerfile:2: "},
+        {"FROM x\nSHELL sh\n", "Dockerfile:2: "},
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct dockerfile file;
