@@ -135,7 +135,8 @@ void check_exec(const struct check_options *options, const char *socket, const j
         return;
     }
     Coracle__Shim__ShimRequest request = CORACLE__SHIM__SHIM_REQUEST__INIT;
-    Coracle__Shim__ShimExecRequest exec = CORACLE__SHIM__SHIM_EXEC_REQUEST__INIT;
+    Coracle__Shim__ShimExecRequest exec;
+    coracle__shim__shim_exec_request__init(&exec);
     exec.process_json = text;
     exec.attach = true;
     request.command_case = CORACLE__SHIM__SHIM_REQUEST__COMMAND_EXEC;

@@ -250,7 +250,8 @@ void process_open(struct work *work, struct unit *unit, bool is_restored)
     CLEANUP(free) char *path = pods_socket(work->pods, unit);
     Coracle__Shim__ShimRequest request = CORACLE__SHIM__SHIM_REQUEST__INIT;
     Coracle__Shim__ShimStateRequest state = CORACLE__SHIM__SHIM_STATE_REQUEST__INIT;
-    Coracle__Shim__ShimWaitRequest wait = CORACLE__SHIM__SHIM_WAIT_REQUEST__INIT;
+    Coracle__Shim__ShimWaitRequest wait;
+    coracle__shim__shim_wait_request__init(&wait);
     process->work = work;
     process->index = work_index(work, unit);
     process->is_restored = is_restored;

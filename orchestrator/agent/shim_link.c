@@ -192,7 +192,8 @@ uint64_t shim_link_send(struct shim_link *link, Coracle__Shim__ShimRequest *requ
 uint64_t shim_link_kill(struct shim_link *link, int signal, bool is_all)
 {
     Coracle__Shim__ShimRequest request = CORACLE__SHIM__SHIM_REQUEST__INIT;
-    Coracle__Shim__ShimKillRequest kill = CORACLE__SHIM__SHIM_KILL_REQUEST__INIT;
+    Coracle__Shim__ShimKillRequest kill;
+    coracle__shim__shim_kill_request__init(&kill);
     kill.signal = signal;
     kill.all = is_all;
     request.command_case = CORACLE__SHIM__SHIM_REQUEST__COMMAND_KILL;

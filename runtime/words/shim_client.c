@@ -207,7 +207,8 @@ int shim_client_pause(struct shim_client *client, bool is_resume, struct err *er
 int shim_client_update(struct shim_client *client, const char *resources, struct err *err)
 {
     Coracle__Shim__ShimRequest request = CORACLE__SHIM__SHIM_REQUEST__INIT;
-    Coracle__Shim__ShimUpdateRequest update = CORACLE__SHIM__SHIM_UPDATE_REQUEST__INIT;
+    Coracle__Shim__ShimUpdateRequest update;
+    coracle__shim__shim_update_request__init(&update);
     update.resources_json = as_mutable(resources);
     request.command_case = CORACLE__SHIM__SHIM_REQUEST__COMMAND_UPDATE;
     request.update = &update;
