@@ -175,7 +175,8 @@ static void publish(struct sim *sim, uint32_t index)
         return;
     }
     struct arena arena = ARENA_INIT;
-    Membershippb__Attributes attributes = MEMBERSHIPPB__ATTRIBUTES__INIT;
+    Membershippb__Attributes attributes;
+    membershippb__attributes__init(&attributes);
     Membershippb__ClusterMemberAttrSetRequest set =
         MEMBERSHIPPB__CLUSTER_MEMBER_ATTR_SET_REQUEST__INIT;
     attributes.name = arena_printf(&arena, "m%u", index);

@@ -314,8 +314,8 @@ void sim_truth_record(struct sim_truth *truth, struct sim_member *member)
     struct bytes message;
     while (watch_take_next(&rest, &message)) {
         struct arena arena = ARENA_INIT;
-        const Etcdserverpb__WatchResponse *response = (const void *)proto_decode(
-            &etcdserverpb__watch_response__descriptor, message, &arena);
+        const Etcdserverpb__WatchResponse *response =
+            (const void *)proto_decode(&etcdserverpb__watch_response__descriptor, message, &arena);
         CHECK(response != NULL);
         take_events(truth, member, response);
         is_cancelled = is_cancelled || response->canceled;

@@ -156,8 +156,8 @@ static void pump(struct sim_watch *watch)
     struct bytes message;
     while (watch_take_next(&rest, &message)) {
         struct arena arena = ARENA_INIT;
-        const Etcdserverpb__WatchResponse *response = (const void *)proto_decode(
-            &etcdserverpb__watch_response__descriptor, message, &arena);
+        const Etcdserverpb__WatchResponse *response =
+            (const void *)proto_decode(&etcdserverpb__watch_response__descriptor, message, &arena);
         CHECK(response != NULL);
         take_response(watch, response);
         arena_deinit(&arena);
