@@ -156,7 +156,8 @@ static void resize(struct exec_stream *stream, struct bytes text)
         return;
     }
     Coracle__Shim__ShimRequest request = CORACLE__SHIM__SHIM_REQUEST__INIT;
-    Coracle__Shim__ShimResizeRequest body = CORACLE__SHIM__SHIM_RESIZE_REQUEST__INIT;
+    Coracle__Shim__ShimResizeRequest body;
+    coracle__shim__shim_resize_request__init(&body);
     body.exec_id = stream->exec_id;
     body.width = (uint32_t)width;
     body.height = (uint32_t)height;
@@ -170,7 +171,8 @@ static void resize(struct exec_stream *stream, struct bytes text)
 static void close_input(struct exec_stream *stream)
 {
     Coracle__Shim__ShimRequest request = CORACLE__SHIM__SHIM_REQUEST__INIT;
-    Coracle__Shim__ShimCloseInputRequest body = CORACLE__SHIM__SHIM_CLOSE_INPUT_REQUEST__INIT;
+    Coracle__Shim__ShimCloseInputRequest body;
+    coracle__shim__shim_close_input_request__init(&body);
     request.command_case = CORACLE__SHIM__SHIM_REQUEST__COMMAND_CLOSE_INPUT;
     request.close_input = &body;
     (void)shim_link_send(stream->link, &request);
@@ -260,7 +262,8 @@ static void start_exec(struct exec_stream *stream, const struct server_call *cal
         return;
     }
     Coracle__Shim__ShimRequest request = CORACLE__SHIM__SHIM_REQUEST__INIT;
-    Coracle__Shim__ShimExecRequest exec = CORACLE__SHIM__SHIM_EXEC_REQUEST__INIT;
+    Coracle__Shim__ShimExecRequest exec;
+    coracle__shim__shim_exec_request__init(&exec);
     exec.process_json = text;
     exec.attach = true;
     exec.input = has_input;

@@ -173,7 +173,7 @@ void process_plan_probes(struct process *process)
     int64_t now_ms = pods_now_ms();
     int64_t next_ms = INT64_MAX;
     process->timer.fired = on_timer;
-    for (enum probe_type type = 0; type < PROBE_TYPES; type++) {
+    for (enum probe_type type = PROBE_STARTUP; type < PROBE_TYPES; type++) {
         struct probe *probe = &unit->probes[type];
         if (!is_wanted(unit, type)) {
             continue;

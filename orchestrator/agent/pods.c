@@ -398,6 +398,7 @@ struct pods *pods_new(const struct pods_options *options)
     pods->objects = objects_new(options->api, pods_on_object, pods);
     list_init(&pods->works);
     list_init(&pods->due);
+    timer_init(&pods->static_timer, NULL); /* static_pods.c says what it does */
     wire_task_init(&pods->turn, run_turns);
     return pods;
 }

@@ -10,7 +10,7 @@
 #include "orchestrator/objects/tree.h"
 #include "orchestrator/objects/yaml.h"
 
-enum { FILE_SIZE_MAX = 1 << 20, SCAN_MS = 5000 };
+enum { FILE_SIZE_MAX = 1 << 20, SCAN_MS = 2000 };
 
 static void on_mirrored(void *context, int code, const json_t *body)
 {
@@ -19,7 +19,7 @@ static void on_mirrored(void *context, int code, const json_t *body)
     if (code == 201 && !work->is_dropped) {
         json_decref(work->mirrored);
         work->mirrored = json_incref(tree_mutable(body));
-    } else if (code != 409 && code != 201 && !work->is_dropped) {
+    } else if (code >= 400 && code != 409 && code != 404 && !work->is_dropped) {
         log_warn("cannot show a static pod in the API", LOG_I64("code", code),
                  LOG_TEXT("pod", object_name(work->record->pod)));
     }

@@ -132,6 +132,14 @@ def step(name):
     print(f"{time.monotonic() - BEGAN:6.1f} s  {name}", flush=True)
 
 
+STATIC = f"""
+apiVersion: v1
+kind: Pod
+metadata: {{name: fixed}}
+spec: {{terminationGracePeriodSeconds: 5, containers: [{{name: c, image: "busybox:1", command: [sh, -c, "{STAY}"]}}]}}
+"""
+
+
 def expect(actual, wanted, what):
     if actual != wanted:
         raise AssertionError(f"{what}: {actual!r} instead of {wanted!r}")
@@ -291,8 +299,27 @@ def check_eviction(node):
                          "a pod is evicted")
     expect(evicted[0]["status"]["phase"], "Failed", "its phase")
     has(evicted[0]["status"]["message"], "low on resource: memory")
-    node.kill_agent()
-    node.start_agent()
+
+
+def check_reboot(node):
+    before = node.container_status("full", "main")
+    node.reboot()
+    wait_until(lambda: node.container_status("full", "main").get("containerID") != before["containerID"], PATIENCE,
+               "another container")
+    node.wait_ready("full")
+    after = node.container_status("full", "main")
+    expect(after["restartCount"], before["restartCount"] + 1, "restarts")
+    expect(node.exec("full", "cat", "/work/first", container="main").stdout, "from-init\n", "files of the pod")
+
+
+def check_static(node):
+    """A manifest on the node is a pod that the API shows; it goes with its file."""
+    pod = f"fixed-{node.name}"
+    manifest = node.static / "fixed.yaml"
+    manifest.write_text(STATIC)
+    node.wait_ready(pod)
+    manifest.unlink()
+    wait_until(lambda: not node.get("pod", pod), PATIENCE, "the static pod is gone")
 
 
 def check_removal(node):
@@ -332,6 +359,10 @@ def main():
         check_agent_restart(node)
         step("eviction")
         check_eviction(node)
+        step("reboot")
+        check_reboot(node)
+        step("static")
+        check_static(node)
         step("removal")
         check_removal(node)
     step("ok")

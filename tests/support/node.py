@@ -42,6 +42,7 @@ class Node:
         self.cgroup = f"/agent-test-{os.getpid()}"
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="kvagent-"))
         self.data = self.directory / "node"
+        self.static = self.directory / "static"
         self.processes = {}
 
     def _inside(self):
@@ -57,12 +58,22 @@ class Node:
 
     def start_agent(self, *extra):
         self._start("agent", BIN / "orchd", "agent", "--kubeconfig", self.directory / "kubeconfig", "--node-name", self.name,
-                    "--node-ip", NODE_IP, "--data-dir", self.data, "--cgroup-parent", self.cgroup, *extra)
+                    "--node-ip", NODE_IP, "--data-dir", self.data, "--cgroup-parent", self.cgroup, "--static-pod-path",
+                    self.static, *extra)
 
     def kill_agent(self):
         process = self.processes.pop("agent")
         process.send_signal(signal.SIGKILL)
         process.wait()
+
+    def reboot(self):
+        """What a restart of the machine takes away: processes, mounts, interfaces. The agent is killed and started."""
+        self.kill_agent()
+        self._kill_containers()
+        for mount in sorted(self.mounts(), reverse=True):
+            subprocess.run(["umount", "-l", mount], capture_output=True, check=False)
+        self.inside("ip", "link", "del", "cni0")
+        self.start_agent()
 
     def import_image(self, name):
         """busybox with all its commands, as an image."""
@@ -104,6 +115,7 @@ class Node:
         (self.directory / "token.key").write_bytes(os.urandom(48))
         self._start("orchd", BIN / "orchd", "--endpoints", "127.0.0.1:2379", "--insecure-port", "8080", "--token-key-file",
                     self.directory / "token.key", "--write-kubeconfig", self.directory / "kubeconfig")
+        self.static.mkdir()
         self.import_image("busybox:1")
         wait_until(lambda: self.kubectl("get", "--raw", "/readyz", check=False).returncode == 0, PATIENCE, "the API is ready")
         self.start_agent()
