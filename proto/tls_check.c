@@ -61,7 +61,9 @@ static int check_lists(const struct tls_options *options, X509 *certificate, con
     CLEANUP(free) char *name_of_peer = tls_common_name(certificate);
     if (options->allowed_common_names != NULL &&
         !list_has(options->allowed_common_names, name_of_peer)) {
-        return err_set(err, ERR_DENIED, "certificate of %s: common name is not allowed", subject);
+        return err_set(err, ERR_DENIED,
+                       "client certificate authentication failed: common name of %s is not allowed",
+                       subject);
     }
     if (options->allowed_host_names == NULL) {
         return 0;
@@ -74,7 +76,9 @@ static int check_lists(const struct tls_options *options, X509 *certificate, con
             return 0;
         }
     }
-    return err_set(err, ERR_DENIED, "certificate of %s: host name is not allowed", subject);
+    return err_set(err, ERR_DENIED,
+                   "client certificate authentication failed: host name is not allowed for %s",
+                   subject);
 }
 
 /* The address of "127.0.0.1:4711" or "[::1]:4711"; false for a unix socket. */

@@ -1,6 +1,7 @@
 /* Each later revision of the source, as it comes. */
 #include <stdio.h>
 
+#include "base/check.h"
 #include "base/cleanup.h"
 #include "kvstore/client/key_range.h"
 #include "kvstore/kvctl/migrate_live.h"
@@ -111,14 +112,15 @@ static int write_waiting(struct following *following)
 {
     int code = EXIT_CODE_OK;
     while (code == EXIT_CODE_OK && buf_size(&following->responses) > 0) {
+        struct bytes waiting = buf_bytes(&following->responses);
         size_t size;
-        memcpy(&size, buf_bytes(&following->responses).data, sizeof size);
-        buf_consume(&following->responses, sizeof size);
+        CHECK(waiting.data != NULL && waiting.size > sizeof size);
+        memcpy(&size, waiting.data, sizeof size);
         Etcdserverpb__WatchResponse *response =
-            etcdserverpb__watch_response__unpack(NULL, size, buf_bytes(&following->responses).data);
+            etcdserverpb__watch_response__unpack(NULL, size, waiting.data + sizeof size);
         code = write_response(following, response);
         etcdserverpb__watch_response__free_unpacked(response, NULL);
-        buf_consume(&following->responses, size);
+        buf_consume(&following->responses, sizeof size + size);
     }
     if (code == EXIT_CODE_OK && following->failure != NULL) {
         code = command_fail(EXIT_CODE_ERROR, "%s", following->failure);

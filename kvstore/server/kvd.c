@@ -161,6 +161,7 @@ int main(int argc, char **argv)
 {
     struct config config;
     struct err err = {0};
+    memory_keeper_set_up();
     (void)signal(SIGPIPE, SIG_IGN); /* a closed socket is an error code */
     int code = config_load(&config, argc, argv, environ, &err);
     if (code != 0) {

@@ -75,7 +75,6 @@ void metric_process_read(struct metrics *metrics)
 void metric_process_write_go(struct buf *out)
 {
     static const char *const zeros[] = {
-        "go_gc_duration_seconds_sum",      "go_gc_duration_seconds_count",
         "go_memstats_lookups_total",       "go_memstats_frees_total",
         "go_memstats_mallocs_total",       "go_memstats_gc_cpu_fraction",
         "go_memstats_gc_sys_bytes",        "go_memstats_mcache_inuse_bytes",
@@ -88,6 +87,9 @@ void metric_process_write_go(struct buf *out)
         "go_gc_gomemlimit_bytes",
     };
     struct mallinfo2 heap = mallinfo2();
+    buf_append_text(out, "# TYPE go_gc_duration_seconds summary\n"
+                         "go_gc_duration_seconds{quantile=\"1\"} 0\n"
+                         "go_gc_duration_seconds_sum 0\ngo_gc_duration_seconds_count 0\n");
     buf_append_format(out, "go_sched_gomaxprocs_threads %ld\n", sysconf(_SC_NPROCESSORS_ONLN));
     buf_append_format(out, "go_goroutines 1\ngo_threads 1\ngo_info{version=\"none\"} 1\n");
     buf_append_format(out,

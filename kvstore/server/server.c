@@ -206,6 +206,7 @@ static void run_until_closed(struct server *server)
 void server_close(struct server *server)
 {
     server->state = SERVER_CLOSING;
+    memory_keeper_stop(&server->memory_keeper);
     if (server->core != NULL) {
         publish_stop(server);
         upkeep_stop(&server->upkeep);

@@ -4,6 +4,7 @@
 
 #include "kvstore/server/bootstrap.h"
 #include "kvstore/server/http_service.h"
+#include "kvstore/server/memory_keeper.h"
 #include "kvstore/server/peers.h"
 #include "kvstore/server/upkeep.h"
 #include "proto/listener.h"
@@ -68,6 +69,7 @@ struct server {
     struct timer reload_timer;
     struct service_watchdog watchdog;
 
+    struct memory_keeper memory_keeper;
     struct core_call publish_call;
     struct timer publish_timer;
     struct buf publish_body;

@@ -339,6 +339,7 @@ int server_open(struct server *server, struct config *config, uv_loop_t *loop, i
     struct watch_hub *hub = kv_watch_hub(node_kv(core_node(server->core)));
     watch_hub_set_fragment_bytes(hub, (size_t)config->max_request_bytes + GRPC_OVERHEAD_BYTES);
     upkeep_start(&server->upkeep, &server->service, wire_loop_timers(server->wire), config);
+    memory_keeper_start(&server->memory_keeper, wire_loop_timers(server->wire));
     publish_start(server);
     return 0;
 }

@@ -17,6 +17,8 @@
 #include "orchestrator/agent/node.h"
 #include "orchestrator/agent/pods.h"
 #include "orchestrator/agent/server.h"
+#include "orchestrator/agent/stats.h"
+#include "orchestrator/agent/upkeep.h"
 #include "orchestrator/agent/volume_disk.h"
 #include "orchestrator/objects/tree.h"
 
@@ -35,6 +37,8 @@ struct agent {
     struct pods *pods;
     struct node *node;
     struct server *server;
+    struct stats *stats;
+    struct upkeep *upkeep;
     struct timer network_timer;
     char *range;
     char *store;
@@ -148,6 +152,7 @@ static int open_pods(struct agent *agent, struct err *err)
         .memory_bytes = memory,
     };
     agent->pods = pods_new(&pods_options);
+    agent->stats = stats_new(agent->wire, agent->pods, options->node_name);
     const struct server_options server_options = {
         .wire = agent->wire,
         .api = agent->api,
@@ -156,6 +161,8 @@ static int open_pods(struct agent *agent, struct err *err)
         .host = options->node_ip,
         .port = options->port,
         .data_dir = options->data_dir,
+        .stats = stats_report,
+        .stats_context = agent->stats,
     };
     agent->server = server_new(&server_options, err);
     if (agent->server == NULL) {
@@ -179,6 +186,17 @@ static int open_pods(struct agent *agent, struct err *err)
     };
     agent->node = node_new(&node_options);
     pods_start(agent->pods);
+    const struct upkeep_options upkeep_options = {
+        .wire = agent->wire,
+        .node = agent->node,
+        .pods = agent->pods,
+        .stats = agent->stats,
+        .programs = agent->programs,
+        .image_store = agent->store,
+        .memory_min_bytes = options->eviction_memory_bytes,
+        .disk_min_percent = options->eviction_disk_percent,
+    };
+    agent->upkeep = upkeep_new(&upkeep_options);
     return 0;
 }
 

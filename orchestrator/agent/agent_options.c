@@ -6,7 +6,12 @@
 
 #include "orchestrator/objects/quantity.h"
 
-enum { PORT_DEFAULT = 10250, PODS_MAX_DEFAULT = 110 };
+enum {
+    PORT_DEFAULT = 10250,
+    PODS_MAX_DEFAULT = 110,
+    EVICTION_MEMORY_BYTES = 100 << 20,
+    EVICTION_DISK_PERCENT = 3,
+};
 
 const char agent_help[] =
     "orchd agent - runs the pods of one node\n"
@@ -28,7 +33,9 @@ const char agent_help[] =
     "  --node-labels LIST       a=b,c=d\n"
     "  --port N                 of logs, exec, stats for the API server (default: 10250; 0: any)\n"
     "  --cpu N --memory N       what the node offers (default: all of the machine)\n"
-    "  --max-pods N             (default: 110)\n";
+    "  --max-pods N             (default: 110)\n"
+    "  --eviction-memory N      pods are evicted when less memory is available (default: 100Mi)\n"
+    "  --eviction-disk PERCENT  and when less of the image store's disk is free (default: 3)\n";
 
 static int parse_number(int64_t *ret, const char *flag, const char *text, int64_t max,
                         struct err *err)
@@ -57,8 +64,12 @@ static int parse_other(struct agent_options *options, const char *flag, const ch
     if (strcmp(flag, "--max-pods") == 0) {
         return parse_number(&options->pods_max, flag, value, 10000, err);
     }
+    if (strcmp(flag, "--eviction-disk") == 0) {
+        return parse_number(&options->eviction_disk_percent, flag, value, 100, err);
+    }
     bool is_cpu = strcmp(flag, "--cpu") == 0;
-    if (!is_cpu && strcmp(flag, "--memory") != 0) {
+    bool is_eviction = strcmp(flag, "--eviction-memory") == 0;
+    if (!is_cpu && !is_eviction && strcmp(flag, "--memory") != 0) {
         return err_set(err, ERR_INVALID, "unknown flag '%s'; see orchd agent --help", flag);
     }
     if (quantity_parse(value, &amount, NULL) != 0 || amount <= 0) {
@@ -66,6 +77,8 @@ static int parse_other(struct agent_options *options, const char *flag, const ch
     }
     if (is_cpu) {
         options->cpu_milli = quantity_to_milli(amount);
+    } else if (is_eviction) {
+        options->eviction_memory_bytes = quantity_to_units(amount);
     } else {
         options->memory_bytes = quantity_to_units(amount);
     }
@@ -135,6 +148,8 @@ int agent_options_parse(struct agent_options *options, int argc, char *argv[], s
         .node_labels = "",
         .port = PORT_DEFAULT,
         .pods_max = PODS_MAX_DEFAULT,
+        .eviction_memory_bytes = EVICTION_MEMORY_BYTES,
+        .eviction_disk_percent = EVICTION_DISK_PERCENT,
     };
     for (int i = 1; i < argc; i++) {
         char *value = strchr(argv[i], '=');

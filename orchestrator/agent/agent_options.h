@@ -26,6 +26,8 @@ struct agent_options {
     int64_t cpu_milli;    /* 0: the machine's */
     int64_t memory_bytes; /* 0: the machine's */
     int64_t pods_max;
+    int64_t eviction_memory_bytes; /* pods go when less is available */
+    int64_t eviction_disk_percent;
     bool wants_help;
 };
 

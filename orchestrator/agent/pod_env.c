@@ -1,6 +1,5 @@
 #include "orchestrator/agent/pod_env.h"
 
-#include <ctype.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -39,6 +38,21 @@ static void set(json_t *env, const char *name, const char *value)
 
 /* ---- services: what Docker's links were ---- */
 
+/* A name as an environment variable's: my-web is MY_WEB. */
+static void make_variable(char *text)
+{
+    for (char *at = text; *at != '\0'; at++) {
+        *at = *at == '-' ? '_' : *at >= 'a' && *at <= 'z' ? (char)(*at - 'a' + 'A') : *at;
+    }
+}
+
+static void make_lower(char *text)
+{
+    for (char *at = text; *at != '\0'; at++) {
+        *at = *at >= 'A' && *at <= 'Z' ? (char)(*at - 'A' + 'a') : *at;
+    }
+}
+
 static void set_service(json_t *env, const json_t *service)
 {
     const char *address = tree_text_or(service, "spec.clusterIP", "");
@@ -47,18 +61,14 @@ static void set_service(json_t *env, const json_t *service)
         return;
     }
     CLEANUP(free) char *prefix = mem_strdup(object_name(service));
-    for (char *at = prefix; *at != '\0'; at++) {
-        *at = *at == '-' ? '_' : (char)toupper((unsigned char)*at);
-    }
+    make_variable(prefix);
     for (size_t i = 0; i < json_array_size(ports); i++) {
         const json_t *port = json_array_get(ports, i);
         int number = (int)tree_int(port, "port", 0);
         const char *name = tree_text_or(port, "name", "");
         CLEANUP(free) char *protocol = mem_strdup(tree_text_or(port, "protocol", "TCP"));
         CLEANUP(free) char *lower = mem_strdup(protocol);
-        for (char *at = lower; *at != '\0'; at++) {
-            *at = (char)tolower((unsigned char)*at);
-        }
+        make_lower(lower);
         CLEANUP(free) char *text = mem_printf("%d", number);
         CLEANUP(free) char *url = mem_printf("%s://%s:%d", lower, address, number);
         CLEANUP(free) char *base = mem_printf("%s_PORT_%d_%s", prefix, number, protocol);
@@ -72,9 +82,7 @@ static void set_service(json_t *env, const json_t *service)
         }
         if (*name != '\0') {
             CLEANUP(free) char *named = mem_printf("%s_%s", port_key, name);
-            for (char *at = named; *at != '\0'; at++) {
-                *at = *at == '-' ? '_' : (char)toupper((unsigned char)*at);
-            }
+            make_variable(named);
             set(env, named, text);
         }
         static const char *const suffixes[] = {"", "_PROTO", "_PORT", "_ADDR"};

@@ -8,20 +8,26 @@
 #include "orchestrator/objects/tree.h"
 
 /* A map as the files of a downwardAPI volume show it: name="value" lines, sorted. */
+static void append_json(struct buf *out, const json_t *value, size_t flags)
+{
+    size_t size = json_dumpb(value, NULL, 0, flags);
+    (void)json_dumpb(value, (char *)buf_reserve(out, size), size, flags);
+    buf_commit(out, size);
+}
+
 static char *format_map(const json_t *map)
 {
+    CLEANUP(buf) struct buf sorted = BUF_INIT;
     CLEANUP(buf) struct buf text = BUF_INIT;
-    CLEANUP(json) json_t *copy = NULL;
-    char *dumped = map == NULL ? NULL : json_dumps(map, JSON_SORT_KEYS);
-    copy = dumped == NULL ? json_object() : json_loads(dumped, 0, NULL);
-    free(dumped);
+    append_json(&sorted, map, JSON_SORT_KEYS);
+    struct bytes all = buf_bytes(&sorted);
+    CLEANUP(json) json_t *copy = json_loadb((const char *)all.data, all.size, 0, NULL);
     const char *key = NULL;
     json_t *value = NULL;
     json_object_foreach(copy, key, value)
     {
-        char *quoted = json_dumps(value, JSON_ENCODE_ANY);
-        buf_append_format(&text, "%s%s=%s", buf_size(&text) == 0 ? "" : "\n", key, quoted);
-        free(quoted);
+        buf_append_format(&text, "%s%s=", buf_size(&text) == 0 ? "" : "\n", key);
+        append_json(&text, value, JSON_ENCODE_ANY);
     }
     return mem_strdup(buf_text(&text));
 }

@@ -1,6 +1,6 @@
-/* pods_internal.h - for the files of the pod workers: pods.c (table, turns, status), pod_prepare.c
- * (volumes, sandbox), pod_start.c (image, configuration, process), pod_run.c (its life and end),
- * pod_check.c (probes and hooks), pod_load.c (after a restart of the agent). */
+/* pods_internal.h - for the files of the pod workers: pods.c (table, turns, status), pods_watch.c,
+ * pod_prepare.c (volumes, sandbox), pod_start.c (image, configuration, process), pod_run.c (its
+ * life and end), pod_check.c (probes and hooks), pod_load.c (after a restart of the agent). */
 #ifndef ORCHESTRATOR_AGENT_PODS_INTERNAL_H
 #define ORCHESTRATOR_AGENT_PODS_INTERNAL_H
 
@@ -83,6 +83,12 @@ struct pod_surroundings pods_surroundings(struct pods *pods);
 void pods_note(struct pods *pods, const struct pod_record *record, const struct unit *unit,
                const char *type, const char *reason, const char *format, ...)
     __attribute__((format(printf, 6, 7)));
+
+/* pods_watch.c */
+void pods_watch(struct pods *pods);
+void work_take_pod(struct work *work, const json_t *pod); /* the API's new state of it */
+void pods_mark_objects(struct pods *pods);                /* forget what no pod refers to */
+void pods_on_object(void *context, const char *resource, const char *namespace, const char *name);
 
 /* Steps. */
 void work_make_volumes(struct work *work);

@@ -105,7 +105,9 @@ static void on_written(uv_write_t *write, int status)
 static void write_link(struct port_link *link, struct bytes data)
 {
     struct piece *piece = mem_alloc(sizeof(*piece) + data.size);
-    memcpy(piece->data, data.data, data.size);
+    if (data.size > 0) {
+        memcpy(piece->data, data.data, data.size);
+    }
     uv_buf_t buf = uv_buf_init((char *)piece->data, (unsigned)data.size);
     if (uv_write(&piece->write, (uv_stream_t *)&link->tcp, &buf, 1, on_written) != 0) {
         mem_free(piece);

@@ -60,8 +60,15 @@ static void publish(struct server *server)
     api_call(server->options.api, &request, on_published, server);
 }
 
-static void make_token(struct server *server)
+static int make_token(struct server *server, struct err *err)
 {
+    CLEANUP(free) char *path = mem_printf("%s/token", server->options.data_dir);
+    CLEANUP(buf) struct buf known = BUF_INIT;
+    if (disk_read(path, sizeof(server->token), &known, NULL) == 0 &&
+        buf_size(&known) == sizeof(server->token) - 1) {
+        (void)snprintf(server->token, sizeof(server->token), "%s", buf_text(&known));
+        return 0;
+    }
     uint8_t bytes[TOKEN_BYTES] = {0};
     size_t done = 0;
     while (done < sizeof(bytes)) {
@@ -71,6 +78,7 @@ static void make_token(struct server *server)
     for (size_t i = 0; i < sizeof(bytes); i++) {
         (void)snprintf(server->token + 2 * i, 3, "%02x", bytes[i]);
     }
+    return disk_write(path, bytes_from_text(server->token), 0600, err);
 }
 
 /* In a time that does not tell how much of it was right. */
@@ -278,10 +286,10 @@ struct server *server_new(const struct server_options *options, struct err *err)
     struct server *server = mem_zalloc(sizeof(*server));
     server->options = *options;
     timer_init(&server->timer, on_timer);
-    make_token(server);
+    int status = make_token(server, err);
     const struct listener_options listen = {
         .host = options->host, .port = options->port, .handler = &handler, .handler_data = server};
-    server->listener = listener_open(options->wire, &listen, err);
+    server->listener = status != 0 ? NULL : listener_open(options->wire, &listen, err);
     if (server->listener == NULL) {
         mem_free(server);
         return NULL;

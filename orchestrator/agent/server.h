@@ -20,12 +20,12 @@ struct server_options {
     const char *node_name;
     const char *host;
     uint16_t port;
-    const char *data_dir;
+    const char *data_dir;            /* keeps the token, so that a restart does not change it */
     json_t *(*stats)(void *context); /* new */
     void *stats_context;
 };
 
-/* Makes its token and tells it to the API. */
+/* Makes its token, or finds the one of before, and tells it to the API. */
 struct server *server_new(const struct server_options *options, struct err *err);
 uint16_t server_port(const struct server *server);
 

@@ -67,7 +67,9 @@ static void write_bytes(struct shim_link *link, struct bytes data)
 {
     struct frame *frame = mem_alloc(sizeof(*frame) + data.size);
     frame->size = data.size;
-    memcpy(frame->data, data.data, data.size);
+    if (data.size > 0) {
+        memcpy(frame->data, data.data, data.size);
+    }
     uv_buf_t buf = uv_buf_init((char *)frame->data, (unsigned)data.size);
     if (link->is_closing ||
         uv_write(&frame->write, (uv_stream_t *)&link->pipe, &buf, 1, on_written) != 0) {

@@ -77,6 +77,7 @@ MUST_USE json_t *call_decode_body(struct call *call);
 void call_serve_list(struct call *call);
 void call_serve_watch(struct call *call);
 void call_serve_write(struct call *call);
+void call_serve_metrics(struct call *call);
 void call_serve_review(struct call *call);
 void call_serve_token(struct call *call); /* serviceaccounts/token */
 /* Everything that is not objects: discovery, OpenAPI, health, metrics, version. */

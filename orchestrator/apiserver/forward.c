@@ -199,7 +199,7 @@ static void take_head(struct tunnel *tunnel, size_t size)
 static void find_head(struct tunnel *tunnel)
 {
     struct bytes all = buf_bytes(&tunnel->input);
-    const uint8_t *end = memmem(all.data, all.size, "\r\n\r\n", 4);
+    const uint8_t *end = all.size == 0 ? NULL : memmem(all.data, all.size, "\r\n\r\n", 4);
     if (end != NULL) {
         take_head(tunnel, (size_t)(end - all.data) + 4);
     } else if (all.size > HEAD_BYTES_MAX) {
@@ -359,25 +359,23 @@ static void append_upgrade(const struct http_exchange *x, struct buf *out)
     }
 }
 
-bool forward_pod(void *context, struct http_exchange *x, const struct request *request,
-                 const json_t *query, const json_t *object)
+void forward_pod(const struct forwarder *forwarder, struct http_exchange *x,
+                 const struct request *request, const json_t *pod)
 {
-    const struct forwarder *forwarder = context;
     struct forward_target target = {.token = NULL};
-    const char *node = tree_text_or(object, "spec.nodeName", "");
+    const char *node = tree_text_or(pod, "spec.nodeName", "");
     const uint8_t *mark = x->path.size == 0 ? NULL : memchr(x->path.data, '?', x->path.size);
     size_t query_size = mark == NULL ? 0 : x->path.size - (size_t)(mark - x->path.data);
-    (void)query;
     if (*node == '\0') {
         reply_status(x, status_bad_request("pod %s does not have a host assigned", request->name));
         x->handler = NULL;
-        return true;
+        return;
     }
     json_t *refusal = forward_find(forwarder, node, &target);
     if (refusal != NULL) {
         reply_status(x, refusal);
         x->handler = NULL;
-        return true;
+        return;
     }
     struct tunnel *tunnel = tunnel_open(forwarder, &target);
     bool is_upgrade = http_headers_find(&x->headers, "upgrade") != NULL;
@@ -395,7 +393,6 @@ bool forward_pod(void *context, struct http_exchange *x, const struct request *r
     tunnel->x = http_exchange_ref(x);
     x->handler = &client_handler;
     x->data = tunnel;
-    return true;
 }
 
 /* ---- one answer ---- */

@@ -30,9 +30,10 @@ struct forward_target {
 MUST_USE json_t *forward_find(const struct forwarder *forwarder, const char *node,
                               struct forward_target *ret);
 
-/* For apiserver_options.forward, context is a struct forwarder. Takes over the exchange. */
-bool forward_pod(void *context, struct http_exchange *x, const struct request *request,
-                 const json_t *query, const json_t *object);
+/* Logs and the like of a pod: takes over the exchange (handler and data). The request is borrowed
+ * for the call. */
+void forward_pod(const struct forwarder *forwarder, struct http_exchange *x,
+                 const struct request *request, const json_t *pod);
 
 /* A whole JSON answer of an agent; code 0 when it cannot be had. done runs once, from the loop. */
 typedef void forward_done(void *context, int code, const json_t *body);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "orchestrator/apiserver/call.h"
+#include "orchestrator/apiserver/forward.h"
 
 static void on_headers(struct http_exchange *x);
 static void on_body(struct http_exchange *x, struct bytes data);
@@ -241,9 +242,8 @@ static void streamed_object(void *context, const struct registry_reply *reply)
     const struct apiserver_options *options = &call->server->options;
     if (call->is_over || reply->code >= 400) {
         call_reply(call, (unsigned)reply->code, reply->body);
-    } else if (options->forward != NULL &&
-               options->forward(options->forward_context, call->x, &call->request,
-                                call->route.query, reply->body)) {
+    } else if (options->forwarder != NULL) {
+        forward_pod(options->forwarder, call->x, &call->request, reply->body);
         /* The exchange has another handler now, which hears of its end. */
         call->is_over = true;
         call_unref(call);
@@ -318,8 +318,10 @@ static void serve_resource(struct call *call)
                        strcmp(request->kind->storage, "serviceaccounts") == 0;
     if (wants_token && request->verb == REQUEST_CREATE) {
         call_serve_token(call);
-    } else if (is_stream(call) || kind_has(request->kind, KIND_METRICS)) {
+    } else if (is_stream(call)) {
         serve_stream(call);
+    } else if (kind_has(request->kind, KIND_METRICS)) {
+        call_serve_metrics(call);
     } else if (kind_has(request->kind, KIND_REVIEW) && *request->name == '\0') {
         call_serve_review(call);
     } else if (request->verb == REQUEST_GET) {

@@ -8,6 +8,7 @@
 #include "proto/listener.h"
 
 struct apiserver;
+struct forwarder; /* forward.h */
 
 struct apiserver_options {
     struct wire_loop *wire;    /* borrowed; outlives the server */
@@ -16,12 +17,9 @@ struct apiserver_options {
     const char *token_file; /* lines "token,user,uid,\"group,group\""; NULL: none. Read once */
     /* Key that signs and checks the tokens of service accounts; at least 32 bytes. */
     struct bytes token_key;
-    /* Serve a request that the API server itself cannot: logs, exec, attach, port-forward of a pod,
-     * and metrics. Returns false when nobody can; then nothing happened.
-     * Otherwise it took over the exchange (handler and data). May be NULL. */
-    bool (*forward)(void *context, struct http_exchange *x, const struct request *request,
-                    const json_t *query, const json_t *object);
-    void *forward_context;
+    /* How to reach the nodes: logs, exec, attach, port-forward of pods, and metrics. NULL: nobody
+     * can be reached. Borrowed. */
+    const struct forwarder *forwarder;
     /* What the web page shows of the store's members: done takes the view, once, later or at once.
      * NULL: there is none. */
     void (*view_store)(void *context, void (*done)(void *call, json_t *take_view), void *call);

@@ -24,7 +24,7 @@ const char orchd_help[] =
     "  --token-key-file F       key that signs service account tokens, 32 bytes or more\n"
     "  --service-cidr CIDR      addresses of services (default: 10.96.0.0/16)\n"
     "  --cluster-cidr CIDR      addresses of pods (default: 10.244.0.0/16)\n"
-    "  --node-grace SECONDS     a node that is silent for so long has its pods moved (default: 40)\n"
+    "  --node-grace SECONDS     until a silent node is given up and its pods move (default: 40)\n"
     "  --write-kubeconfig F     with which kubectl reaches this server as administrator\n"
     "  --identity NAME          of this process in leader leases\n";
 

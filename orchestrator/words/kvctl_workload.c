@@ -23,7 +23,7 @@ static const struct {
     {"rollout", word_rollout,
      "kvctl rollout status|history|undo|restart|pause|resume KIND/NAME [--timeout SECONDS] "
      "[--to-revision N]"},
-    {"deploy", word_deploy, "kvctl deploy NAME IMAGE [--replicas N] [--port N]"},
+    {"deploy", word_deploy, "kvctl deploy NAME IMAGE [--replicas N] [--port N] | -f compose.yaml"},
     {"nodes", word_nodes, "kvctl nodes"},
     {"drain", word_drain, "kvctl drain NODE [--force]; kvctl drain --undo NODE"},
     {"top", word_top, "kvctl top nodes|pods [-n NAMESPACE | -A] [--once]"},

@@ -67,16 +67,11 @@ static int apply_object(struct invocation *in, const json_t *object, struct err 
     return 0;
 }
 
-int word_apply(struct invocation *in, struct err *err)
+int apply_objects(struct invocation *in, const json_t *objects, struct err *err)
 {
-    CLEANUP(json) json_t *objects = json_array();
-    if (in->arguments->file_count == 0) {
-        return err_set(err, ERR_INVALID, "usage: kvctl apply -f FILE [-n NAMESPACE] [--dry-run]");
-    }
-    int result = read_files(in->arguments, objects, err);
     /* One bad object does not keep the others from their place; the first failure is the answer. */
-    int first = result;
-    for (size_t i = 0; result == 0 && i < json_array_size(objects); i++) {
+    int first = 0;
+    for (size_t i = 0; i < json_array_size(objects); i++) {
         struct err own = {0};
         int status = apply_object(in, json_array_get(objects, i), &own);
         if (status != 0 && first != 0) {
@@ -87,6 +82,16 @@ int word_apply(struct invocation *in, struct err *err)
         }
     }
     return first;
+}
+
+int word_apply(struct invocation *in, struct err *err)
+{
+    CLEANUP(json) json_t *objects = json_array();
+    if (in->arguments->file_count == 0) {
+        return err_set(err, ERR_INVALID, "usage: kvctl apply -f FILE [-n NAMESPACE] [--dry-run]");
+    }
+    int result = read_files(in->arguments, objects, err);
+    return result != 0 ? result : apply_objects(in, objects, err);
 }
 
 static int wait_gone(struct invocation *in, const char *path, const char *title, const char *uid,

@@ -62,9 +62,13 @@ int word_deploy(struct invocation *in, struct err *err)
     const struct arguments *arguments = in->arguments;
     int port = 0;
     int replicas = 1;
+    if (arguments->file_count > 0) {
+        return deploy_files(in, err);
+    }
     if (arguments->plain_count != 2) {
         return err_set(err, ERR_INVALID,
-                       "usage: kvctl deploy NAME IMAGE [--replicas N] [--port N]");
+                       "usage: kvctl deploy NAME IMAGE [--replicas N] [--port N], or kvctl deploy "
+                       "-f compose.yaml [-n NAMESPACE] [--no-wait]");
     }
     int result = parse_count("--port", arguments->port, 0, &port, err);
     result =

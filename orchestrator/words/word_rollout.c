@@ -87,7 +87,7 @@ static bool has_failed(const json_t *object)
     return tree_has_text(progressing, "reason", "ProgressDeadlineExceeded");
 }
 
-static int wait_status(struct invocation *in, const struct resource *resource, struct err *err)
+int rollout_wait(struct invocation *in, const struct resource *resource, struct err *err)
 {
     long limit_s = STATUS_WAIT_S;
     char last[160] = "";
@@ -280,7 +280,7 @@ int word_rollout(struct invocation *in, struct err *err)
         return result;
     }
     if (strcmp(command, "status") == 0) {
-        return wait_status(in, &resource, err);
+        return rollout_wait(in, &resource, err);
     }
     if (strcmp(command, "history") == 0) {
         return print_history(in, &resource, err);

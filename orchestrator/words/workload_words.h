@@ -4,6 +4,7 @@
 #define ORCHESTRATOR_WORDS_WORKLOAD_WORDS_H
 
 #include "orchestrator/words/arguments.h"
+#include "orchestrator/words/resource.h"
 
 word_run word_apply;
 word_run word_delete;
@@ -19,5 +20,12 @@ word_run word_tree;
 word_run word_explain_pending;
 word_run word_logs;
 word_run word_exec;
+
+/* What words share: server-side apply of a list of objects, and following a roll-out to its end (or
+ * to --timeout). */
+MUST_USE int apply_objects(struct invocation *in, const json_t *objects, struct err *err);
+MUST_USE int rollout_wait(struct invocation *in, const struct resource *resource, struct err *err);
+/* deploy -f: a Compose file, or manifests of objects from standard input. */
+word_run deploy_files;
 
 #endif

@@ -43,6 +43,7 @@ struct build_stage {
     uint32_t first;   /* its FROM */
     uint32_t end;     /* one behind its last instruction */
     bool is_built;
+    bool has_command;  /* a CMD of its own */
     char platform[64]; /* FROM --platform, "": none */
     json_t *document;  /* the image's configuration so far */
     struct layers layers;

@@ -256,11 +256,14 @@ static int set_one(const struct step *step, struct err *err)
     case DOCKERFILE_LABEL:
         return set_pairs(step, false, err);
     case DOCKERFILE_CMD:
+        step->stage->has_command = true;
         json_object_set_new(step->config, "Cmd", command_of(step));
         return 0;
     case DOCKERFILE_ENTRYPOINT:
         json_object_set_new(step->config, "Entrypoint", command_of(step));
-        json_object_del(step->config, "Cmd");
+        if (!step->stage->has_command) { /* it was made for the base's entrypoint */
+            json_object_del(step->config, "Cmd");
+        }
         return 0;
     case DOCKERFILE_SHELL:
         json_object_set_new(step->config, "Shell", command_of(step));

@@ -433,6 +433,35 @@ int build_hash_path(struct build *build, const struct build_stage *stage,
     return status;
 }
 
+/* What WORKDIR has to make belongs to the user that is set. */
+static int make_owned(const struct build_stage *stage, int root_fd, const char *path,
+                      struct err *err)
+{
+    CLEANUP(free) struct user *user = mem_zalloc(sizeof(*user));
+    CLEANUP(free) char *part = mem_strdup(path);
+    const char *name = json_get_text(build_config(stage), "User", "");
+    int status = user_lookup(name, root_fd, NULL, 0, user, err);
+    for (char *at = part + 1; status == 0; at++) {
+        if (*at != '/' && *at != '\0') {
+            continue;
+        }
+        char kept = *at;
+        *at = '\0';
+        bool is_new = !copy_is_directory(root_fd, part);
+        int made = is_new ? in_root_make_directories(root_fd, part, 0755) : 0;
+        CLEANUP(close_fd)
+        int fd = made != 0 ? made : in_root_open(root_fd, part, O_RDONLY | O_DIRECTORY, 0);
+        if (fd < 0 || (is_new && fchown(fd, user->uid, user->gid) != 0)) {
+            return err_set_errno(err, fd < 0 ? -fd : errno, "make '%s'", path);
+        }
+        if (kept == '\0') {
+            break;
+        }
+        *at = kept;
+    }
+    return status;
+}
+
 int build_make_workdir(struct build *build, struct build_stage *stage, struct err *err)
 {
     struct build_workspace workspace = {.directory = NULL};
@@ -445,9 +474,10 @@ int build_make_workdir(struct build *build, struct build_stage *stage, struct er
     }
     status = build_workspace_open(build, stage, &workspace, err);
     if (status == 0 && !copy_is_directory(workspace.root_fd, path)) {
-        int made = in_root_make_directories(workspace.root_fd, path, 0755);
-        status = made != 0 ? err_set_errno(err, -made, "make '%s'", path)
-                           : build_workspace_commit(build, stage, &workspace, err);
+        status = make_owned(stage, workspace.root_fd, path, err);
+        if (status == 0) {
+            status = build_workspace_commit(build, stage, &workspace, err);
+        }
         if (status == 0) {
             build_cache_add(build, stage);
         }

@@ -303,6 +303,27 @@ static int copy_download(struct copy *copy, const struct copy_source *source, in
     return status == 0 ? apply_mode(copy, parent, name, S_IFREG | 0600, err) : status;
 }
 
+/* A source that is a link itself stands for what it leads to, inside of the source. */
+static const char *follow_links(const struct copy *copy, const char *path)
+{
+    enum { LINKS_MAX = 40 };
+    struct arena *arena = &copy->build->arena;
+    for (int i = 0; i < LINKS_MAX; i++) {
+        char target[PATH_MAX];
+        CLEANUP(close_fd) int fd = in_root_open(copy->source.fd, path, O_PATH | O_NOFOLLOW, 0);
+        ssize_t size = fd < 0 ? -1 : readlinkat(fd, "", target, sizeof(target) - 1);
+        if (size <= 0) {
+            break;
+        }
+        target[size] = '\0';
+        const char *slash = strrchr(path, '/');
+        int parent_size = slash == NULL ? 0 : (int)(slash - path) + 1;
+        path = target[0] == '/' ? arena_strdup(arena, target + 1)
+                                : arena_printf(arena, "%.*s%s", parent_size, path, target);
+    }
+    return path;
+}
+
 int copy_one_source(struct copy *copy, const struct copy_source *one, int root_fd, struct err *err)
 {
     const char *source = one->path;
@@ -322,10 +343,14 @@ int copy_one_source(struct copy *copy, const struct copy_source *one, int root_f
             CLEANUP(free)
             char *into = mem_printf("%s%s%s", copy->target, copy->has_parents ? "/" : "",
                                     copy->has_parents ? source : "");
+            bool is_new = !copy_is_directory(root_fd, into);
             int made = in_root_make_directories(root_fd, into, 0755);
             to = made != 0 ? made : in_root_open(root_fd, into, O_RDONLY | O_DIRECTORY, 0);
             if (to < 0) {
                 return err_set_errno(err, -to, "open '%s'", into);
+            }
+            if (is_new && fchown(to, copy->owner.uid, copy->owner.gid) != 0) {
+                return err_set_errno(err, errno, "own '%s'", into);
             }
         }
         return from < 0 ? err_set_errno(err, -from, "open '%s'", source)
@@ -333,19 +358,22 @@ int copy_one_source(struct copy *copy, const struct copy_source *one, int root_f
     }
     char name[NAME_MAX + 1];
     char target_name[NAME_MAX + 1];
+    const char *slash = strrchr(source, '/');
+    const char *own_name = slash == NULL ? source : slash + 1;
     CLEANUP(close_fd)
-    int from = in_root_open_parent(copy->source.fd, source, false, name, sizeof(name));
+    int from =
+        in_root_open_parent(copy->source.fd, follow_links(copy, source), false, name, sizeof(name));
     if (from < 0) {
         return err_set_errno(err, -from, "open '%s'", source);
     }
     if (copy->hash != NULL) {
-        return visit(copy, from, name, -1, name, source, 0, err);
+        return visit(copy, from, name, -1, own_name, source, 0, err);
     }
     bool is_inside = copy->is_target_directory || copy_is_directory(root_fd, copy->target);
     CLEANUP(free)
     char *target = mem_printf("%s%s%s", copy->target, is_inside ? "/" : "",
                               copy->has_parents ? source
-                              : is_inside       ? name
+                              : is_inside       ? own_name
                                                 : "");
     CLEANUP(close_fd)
     int to = in_root_open_parent(root_fd, target, true, target_name, sizeof(target_name));

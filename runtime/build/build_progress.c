@@ -58,9 +58,15 @@ void build_step_begin(struct build *build, const struct build_stage *stage,
     buf_clear(&build->step_output);
     if (!build->options->is_terminal) {
         uint32_t number = (uint32_t)(instruction - build->file.instructions) + 1;
-        build_say(build, "%s%s%sStep %u/%u : %s %s\n", build->is_parallel ? "[" : "",
-                  build->is_parallel ? stage->name : "", build->is_parallel ? "] " : "", number,
-                  build->file.count, dockerfile_kind_name(instruction->kind), instruction->text);
+        char prefix[64] = "";
+        if (build->is_parallel && stage->name[0] != '\0') {
+            (void)snprintf(prefix, sizeof(prefix), "[%.50s] ", stage->name);
+        } else if (build->is_parallel) {
+            (void)snprintf(prefix, sizeof(prefix), "[stage %u] ",
+                           (uint32_t)(stage - build->stages));
+        }
+        build_say(build, "%sStep %u/%u : %s %s\n", prefix, number, build->file.count,
+                  dockerfile_kind_name(instruction->kind), instruction->text);
     } else if (!build->is_parallel && !build->options->is_quiet) {
         char title[64];
         print_title(build, stage, title, sizeof(title));

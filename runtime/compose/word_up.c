@@ -1,11 +1,16 @@
 /* word_up.c - up, create, down, scale. */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "runtime/compose/compose_words.h"
+#include "runtime/compose/kubernetes.h"
+#include "runtime/compose/yaml_text.h"
 #include "runtime/image/json.h"
 #include "runtime/words/words.h"
 
@@ -102,42 +107,62 @@ static int attend(struct compose *compose, const struct text_list *names,
     return status;
 }
 
-/* --cluster: `kvctl deploy -f` does it, with the same files. */
+static int write_objects(struct compose *compose, int fd, struct err *err)
+{
+    json_t *objects = NULL;
+    CLEANUP(buf) struct buf text = BUF_INIT;
+    const struct kubernetes_input input = {
+        .project = compose->project.document,
+        .environment = compose->environment,
+        .read_file = compose_read_file,
+    };
+    int status = kubernetes_convert(&input, &objects, err);
+    for (size_t i = 0; status == 0 && i < json_array_size(objects); i++) {
+        buf_append_text(&text, i == 0 ? "" : "---\n");
+        yaml_text_write(json_array_get(objects, i), &text);
+    }
+    json_decref(objects);
+    struct bytes bytes = buf_bytes(&text);
+    for (size_t done = 0; status == 0 && done < bytes.size;) {
+        ssize_t count = write(fd, bytes.data + done, bytes.size - done);
+        status = count < 0 && errno != EINTR ? err_set_errno(err, errno, "write objects") : 0;
+        done += count < 0 ? 0 : (size_t)count;
+    }
+    return status != 0 || lseek(fd, 0, SEEK_SET) == 0 ? status
+                                                      : err_set_errno(err, errno, "write objects");
+}
+
+/* --cluster: the objects go to `kvctl deploy -f -`, which applies them and follows the roll-out. */
 static int up_on_cluster(const struct compose_options *options, const struct up_words *words,
                          const struct text_list *names)
 {
     struct err err = {.code = 0};
+    CLEANUP(compose) struct compose compose = {.options = NULL};
     CLEANUP(text_list) struct text_list arguments = {NULL, 0};
+    CLEANUP(close_fd) int fd = memfd_create("objects", MFD_CLOEXEC);
     int code = 0;
-    text_list_add(&arguments, "deploy");
-    for (size_t i = 0; i < options->file.count; i++) {
-        text_list_add(&arguments, "-f");
-        text_list_add(&arguments, options->file.items[i]);
+    int status = compose_open(&compose, options, names, false, &err);
+    if (status == 0) {
+        status = write_objects(&compose, fd, &err);
+    }
+    if (status == 0 && dup2(fd, STDIN_FILENO) < 0) {
+        status = err_set_errno(&err, errno, "pass the objects on");
     }
     const char *const pairs[] = {
-        "-p",          options->name,    "--project-directory", options->directory,
-        "--namespace", words->namespace, "--timeout",           words->wait_timeout};
+        "-f", "-", "--namespace", words->namespace, "--timeout", words->wait_timeout};
+    text_list_add(&arguments, "deploy");
     for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i += 2) {
         if (pairs[i + 1] != NULL) {
             text_list_add(&arguments, pairs[i]);
             text_list_add(&arguments, pairs[i + 1]);
         }
     }
-    for (size_t i = 0; i < options->profile.count; i++) {
-        text_list_add(&arguments, "--profile");
-        text_list_add(&arguments, options->profile.items[i]);
-    }
-    for (size_t i = 0; i < options->env_file.count; i++) {
-        text_list_add(&arguments, "--env-file");
-        text_list_add(&arguments, options->env_file.items[i]);
-    }
     if (words->is_detached) {
         text_list_add(&arguments, "--no-wait");
     }
-    for (size_t i = 0; i < names->count; i++) {
-        text_list_add(&arguments, names->items[i]);
+    if (status == 0) {
+        status = run_sibling("kvctl-workload", &arguments, false, &code, &err);
     }
-    int status = run_sibling("kvctl-workload", &arguments, false, &code, &err);
     return status != 0 ? word_fail(&err, EXIT_FAILED) : code;
 }
 

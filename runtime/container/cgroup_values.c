@@ -348,6 +348,9 @@ static int plan_memory_v2(struct planner *planner, const struct spec_memory *mem
     if (limit == -1 && swap == 0) {
         swap = -1;
     }
+    if ((planner->controllers & CGROUP_BIT(CGROUP_MEMORY)) == 0) {
+        return 0; /* a hybrid host: version 1 has it */
+    }
     if (swap > 0 && limit <= 0) {
         return err_set(
             err, ERR_INVALID,

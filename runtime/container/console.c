@@ -196,7 +196,7 @@ void console_forward(int master, int pidfd)
         struct termios raw = before;
         cfmakeraw(&raw);
         raw.c_oflag |= before.c_oflag & OPOST; /* ends of lines are this terminal's business */
-        (void)tcsetattr(0, TCSANOW, &raw); /* without it typing is clumsy, not wrong */
+        (void)tcsetattr(0, TCSANOW, &raw);     /* without it typing is clumsy, not wrong */
         copy_size(master);
     }
     sigset_t mask;

@@ -8,8 +8,8 @@
 MUST_USE int console_connect(const char *path, struct err *err);
 
 /* In the container's process: a new terminal from the devpts below root (-1: "/"), its master sent
- * over the socket, its slave as standard streams and controlling terminal. flags: console_flag. Call
- * after setsid. */
+ * over the socket, its slave as standard streams and controlling terminal. flags: console_flag.
+ * Call after setsid. */
 enum console_flag {
     CONSOLE_MOUNT = 1,     /* also bind it to /dev/console */
     CONSOLE_FORWARDED = 2, /* for console_forward: line ends are the outer terminal's business */

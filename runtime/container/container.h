@@ -9,8 +9,8 @@ struct container_options {
     struct arena *arena;
     const char *root; /* of the states */
     bool is_root_given;
-    bool no_cgroup;   /* --cgroup-manager disabled */
-    bool is_systemd;  /* --systemd-cgroup */
+    bool no_cgroup;  /* --cgroup-manager disabled */
+    bool is_systemd; /* --systemd-cgroup */
 };
 
 struct container_create_options {
@@ -97,6 +97,10 @@ struct container_exec_options {
     bool no_new_privs;
     bool ignore_paused;
 };
+/* exec_cgroup.c: let container->cgroup stand for "PATH" or "CONTROLLERS:PATH" below it.
+ * ERR_INVALID, ERR_NOT_FOUND. */
+MUST_USE int container_enter_sub_cgroup(struct container *container, const char *text,
+                                        struct err *err);
 MUST_USE int container_exec(const struct container_options *options,
                             const struct container_exec_options *exec, int *ret_exit,
                             struct err *err);

@@ -56,6 +56,18 @@ static int check_terminal(const struct creation *creation, struct err *err)
     return 0;
 }
 
+/* Some give destinations as they are on the host: below the rootfs. */
+static void strip_rootfs(struct spec *spec, const char *rootfs)
+{
+    size_t size = strlen(rootfs);
+    for (size_t i = 0; size > 1 && i < spec->mounts.count; i++) {
+        struct spec_mount *mount = &spec->mounts.items[i];
+        if (strncmp(mount->destination, rootfs, size) == 0 && mount->destination[size] == '/') {
+            mount->destination += size;
+        }
+    }
+}
+
 static int check_rootfs(struct creation *creation, const char *bundle, struct err *err)
 {
     struct stat info;
@@ -67,6 +79,7 @@ static int check_rootfs(struct creation *creation, const char *bundle, struct er
         return err_set(err, -ENOTDIR, "root.path: invalid rootfs '%s': not a directory", path);
     }
     creation->state.rootfs = path;
+    strip_rootfs(&creation->spec, path);
     return 0;
 }
 

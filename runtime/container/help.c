@@ -36,15 +36,14 @@ void help_print(FILE *to)
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         (void)fprintf(to, "   %-12s %s\n", commands[i].name, commands[i].text);
     }
-    (void)fprintf(to,
-                  "\nGLOBAL OPTIONS:\n"
-                  "   --root DIR               where states are kept (/run/kvrun)\n"
-                  "   --log FILE               append warnings and errors to a file\n"
-                  "   --log-format text|json\n"
-                  "   --debug                  say what is done\n"
-                  "   --cgroup-manager cgroupfs|disabled\n"
-                  "   --systemd-cgroup, --rootless   accepted\n"
-                  "   --version, --help\n");
+    (void)fprintf(to, "\nGLOBAL OPTIONS:\n"
+                      "   --root DIR               where states are kept (/run/kvrun)\n"
+                      "   --log FILE               append warnings and errors to a file\n"
+                      "   --log-format text|json\n"
+                      "   --debug                  say what is done\n"
+                      "   --cgroup-manager cgroupfs|disabled\n"
+                      "   --systemd-cgroup, --rootless   accepted\n"
+                      "   --version, --help\n");
 }
 
 void help_print_command(const char *command, const struct args_option *options)

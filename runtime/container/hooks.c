@@ -149,7 +149,8 @@ static int run_one(const struct spec_hook *hook, const char *stage, size_t index
         (void)snprintf(end, sizeof end, "exit code %d", WEXITSTATUS(status));
     } else {
         const char *name = sigdescr_np(WTERMSIG(status));
-        (void)snprintf(end, sizeof end, "signal %d: %s", WTERMSIG(status), name == NULL ? "" : name);
+        (void)snprintf(end, sizeof end, "signal %d: %s", WTERMSIG(status),
+                       name == NULL ? "" : name);
         char *first = strstr(end, ": ") + 2;
         *first = (char)tolower((unsigned char)*first); /* as Go has it */
     }

@@ -56,8 +56,8 @@ static inline int kernel_clone(uint64_t flags, int cgroup_fd, int *ret_pidfd, in
     int rc = kernel_result(syscall(SYS_clone3, &args, sizeof args));
     if (rc == -ENOSYS && cgroup_fd < 0) {
         /* A filter like Docker's hides clone3; the older call has the same flags. */
-        rc = kernel_result(syscall(SYS_clone, args.flags | args.exit_signal, NULL, ret_pidfd, NULL,
-                                   NULL));
+        rc = kernel_result(
+            syscall(SYS_clone, args.flags | args.exit_signal, NULL, ret_pidfd, NULL, NULL));
     }
     return rc;
 }

@@ -421,12 +421,6 @@ static int command_unsupported(struct cli *cli, const char *name, struct err *er
                    name);
 }
 
-static int command_version(void)
-{
-    (void)printf("kvrun version %s\nspec: 1.3.0\n", VERSION);
-    return 0;
-}
-
 enum command {
     COMMAND_CREATE,
     COMMAND_RUN,
@@ -451,8 +445,8 @@ enum command {
 static enum command find_command(const char *name)
 {
     static const char *const names[COMMAND_COUNT] = {
-        "create", "run",    "start",  "state",    "kill", "delete",     "exec",   "list", "ps",
-        "pause",  "resume", "update", "events",   "features", "spec", "checkpoint", "restore"};
+        "create", "run",    "start",  "state",  "kill",     "delete", "exec",       "list",   "ps",
+        "pause",  "resume", "update", "events", "features", "spec",   "checkpoint", "restore"};
     int i = 0;
     while (i < COMMAND_COUNT && strcmp(names[i], name) != 0) {
         i++;
@@ -568,7 +562,8 @@ static int run(struct cli *cli, struct err *err)
         return rc;
     }
     if (global.version) {
-        return command_version();
+        (void)printf("kvrun version %s\nspec: 1.3.0\n", VERSION);
+        return 0;
     }
     if (global.help || cli->at == cli->argc || strcmp(cli->argv[cli->at], "help") == 0) {
         help_print(global.help || cli->at < cli->argc ? stdout : stderr);
@@ -578,8 +573,8 @@ static int run(struct cli *cli, struct err *err)
     const char *name = cli->argv[cli->at++];
     enum command command = find_command(name);
     if (command == COMMAND_COUNT) {
-        return err_set(err, ERR_INVALID, "No help topic for '%s': unknown command; see kvrun --help",
-                       name);
+        return err_set(err, ERR_INVALID,
+                       "No help topic for '%s': unknown command; see kvrun --help", name);
     }
     if (command == COMMAND_CREATE || command == COMMAND_RUN || command == COMMAND_EXEC) {
         rc = protect_self(cli->argv, err);

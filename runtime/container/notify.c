@@ -30,7 +30,10 @@ int notify_send(const struct spec_seccomp *seccomp, const char *oci_version, pid
     buf_append_format(&text, ",\"state\":%s}", state);
     CLEANUP(close_fd) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) < 0) {
-        return err_set_errno(err, errno, "linux.seccomp.listenerPath: failed to connect with seccomp agent at '%s'", path);
+        return err_set_errno(err, errno,
+                             "linux.seccomp.listenerPath: failed to connect with seccomp agent "
+                             "at '%s'",
+                             path);
     }
     int rc = sync_send_fd(fd, listener, buf_text(&text), buf_size(&text));
     return rc < 0 ? err_set_errno(err, -rc, "linux.seccomp.listenerPath: send") : 0;

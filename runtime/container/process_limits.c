@@ -168,7 +168,9 @@ int process_set_memory_policy(const struct spec_memory_policy *policy, struct er
                  {"MPOL_F_NUMA_BALANCING", 1U << 13}};
     enum { MODE_COUNT = sizeof modes / sizeof modes[0] };
     if (policy->mode == NULL) {
-        return err_set(err, ERR_INVALID, "linux.memoryPolicy.mode: invalid memory policy mode: missing");
+        return err_set(err, ERR_INVALID,
+                       "linux.memoryPolicy.mode: invalid memory policy mode: "
+                       "missing");
     }
     unsigned mode = 0;
     while (mode < MODE_COUNT && strcmp(modes[mode], policy->mode) != 0) {
@@ -185,20 +187,26 @@ int process_set_memory_policy(const struct spec_memory_policy *policy, struct er
             at++;
         }
         if (at == 3) {
-            return err_set(err, ERR_INVALID, "linux.memoryPolicy.flags[%zu]: invalid memory policy flag '%s'", i,
-                           policy->flags.items[i]);
+            return err_set(err, ERR_INVALID,
+                           "linux.memoryPolicy.flags[%zu]: invalid memory policy "
+                           "flag '%s'",
+                           i, policy->flags.items[i]);
         }
         bits |= flags[at].bit;
     }
     uint64_t nodes = 0;
     if (policy->nodes != NULL && !parse_nodes(policy->nodes, &nodes)) {
-        return err_set(err, ERR_INVALID, "linux.memoryPolicy.nodes: invalid memory policy node list '%s'",
+        return err_set(err, ERR_INVALID,
+                       "linux.memoryPolicy.nodes: invalid memory policy node "
+                       "list '%s'",
                        policy->nodes);
     }
-    bool takes_no_nodes = strcmp(policy->mode, "MPOL_DEFAULT") == 0 ||
-                          strcmp(policy->mode, "MPOL_LOCAL") == 0;
+    bool takes_no_nodes =
+        strcmp(policy->mode, "MPOL_DEFAULT") == 0 || strcmp(policy->mode, "MPOL_LOCAL") == 0;
     if (takes_no_nodes && nodes != 0) {
-        return err_set(err, ERR_INVALID, "linux.memoryPolicy.nodes: mode requires 0 nodes but got %d",
+        return err_set(err, ERR_INVALID,
+                       "linux.memoryPolicy.nodes: mode requires 0 nodes but got "
+                       "%d",
                        __builtin_popcountll(nodes));
     }
     int rc = kernel_result(syscall(SYS_set_mempolicy, mode | bits, nodes == 0 ? NULL : &nodes,

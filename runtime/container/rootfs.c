@@ -90,8 +90,8 @@ static void unescape(char *text)
 {
     char *to = text;
     for (; *text != 0; text++, to++) {
-        bool is_escape = text[0] == '\\' && text[1] >= '0' && text[1] <= '3' && text[2] != 0 &&
-                         text[3] != 0;
+        bool is_escape =
+            text[0] == '\\' && text[1] >= '0' && text[1] <= '3' && text[2] != 0 && text[3] != 0;
         *to = is_escape ? (char)((text[1] - '0') << 6 | (text[2] - '0') << 3 | (text[3] - '0'))
                         : *text;
         text += is_escape ? 3 : 0;
@@ -117,8 +117,8 @@ static int hide_kernel_mounts(const struct rootfs *rootfs, struct err *err)
             continue;
         }
         unescape(point);
-        bool is_ours = strncmp(point, rootfs->path, size) == 0 &&
-                       (point[size] == '/' || point[size] == 0);
+        bool is_ours =
+            strncmp(point, rootfs->path, size) == 0 && (point[size] == '/' || point[size] == 0);
         if (!is_ours && (strcmp(type, "proc") == 0 || strcmp(type, "sysfs") == 0)) {
             buf_append(&points, point, strlen(point) + 1);
         }
@@ -275,8 +275,8 @@ int rootfs_protect(struct rootfs *rootfs, struct err *err)
         rc = protect_path(rootfs, linux_->readonly_paths.items[i], err);
     }
     for (size_t i = 0; rc == 0 && i < linux_->masked_paths.count; i++) {
-        rc = is_masked_before(rootfs, i) ? 0
-                                         : mask_path(rootfs, linux_->masked_paths.items[i], err);
+        rc =
+            is_masked_before(rootfs, i) ? 0 : mask_path(rootfs, linux_->masked_paths.items[i], err);
     }
     return rc;
 }

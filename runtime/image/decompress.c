@@ -168,6 +168,11 @@ static void decompress_free(struct stream *stream)
     mem_free(self);
 }
 
+bool stream_is_plain(const struct stream *decompress)
+{
+    return container_of(decompress, const struct decompress_stream, stream)->format == FORMAT_PLAIN;
+}
+
 struct stream *stream_new_decompress(struct stream *source, int64_t bytes_max)
 {
     struct decompress_stream *self = mem_alloc(sizeof(*self));

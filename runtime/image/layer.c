@@ -93,10 +93,28 @@ static int write_size(const struct layers *layers, const struct layer *layer, st
     return 0;
 }
 
+/* What is not compressed is hashed once, as a blob. */
+struct diff_hash {
+    struct hash *hash;
+    const struct stream *decompress;
+    bool has_blob_hash; /* somebody hashes what comes into decompress */
+};
+
+static int update_diff_hash(void *context, struct bytes chunk, struct err *err)
+{
+    struct diff_hash *diff = context;
+    (void)err;
+    if (!diff->has_blob_hash || !stream_is_plain(diff->decompress)) {
+        hash_update(diff->hash, chunk);
+    }
+    return 0;
+}
+
 /* Unpack the (compressed or plain) stream, read it to its end, and tell the diff id. The stream is
- * borrowed and stays usable for whoever hashes below it. */
+ * borrowed and stays usable for whoever hashes below it: blob_hash (NULL: nobody), which is
+ * finished into layer->blob.digest when it is given. */
 static int unpack(struct layers *layers, struct layer *layer, struct stream *source,
-                  struct err *err)
+                  struct hash *blob_hash, struct err *err)
 {
     CLEANUP(close_fd) int fd = -1;
     int status = make_temporary(layers, layer, &fd, err);
@@ -104,18 +122,27 @@ static int unpack(struct layers *layers, struct layer *layer, struct stream *sou
         return status;
     }
     CLEANUP(hash) struct hash *hash = hash_new();
-    struct stream *plain = stream_new_decompress(source, EXTRACT_BYTES_MAX);
-    struct stream *hashed = stream_new_hash(plain, hash);
+    struct stream *plain = stream_new_decompress(stream_new_borrowed(source), EXTRACT_BYTES_MAX);
+    struct diff_hash diff = {.hash = hash, .decompress = plain, .has_blob_hash = blob_hash != NULL};
+    struct stream *ahead = stream_new_ahead(stream_new_tap(plain, update_diff_hash, &diff));
     struct extract_options options = {.is_layer = true, .keeps_owner = layers->store->is_root};
     struct extract_result result = {.entries = 0};
-    status = extract_tar(hashed, fd, &options, &result, err);
+    status = extract_tar(ahead, fd, &options, &result, err);
     if (status == 0) {
-        status = stream_drain(hashed, err);
+        status = stream_drain(ahead, err);
     }
-    plain->source = NULL; /* the caller's */
-    stream_free(hashed);
+    bool is_same = status == 0 && blob_hash != NULL && stream_is_plain(plain);
+    stream_free(ahead);
+    if (status == 0 && blob_hash != NULL) {
+        status = stream_drain(source, err); /* what follows the end of the compressed data */
+        hash_finish(blob_hash, layer->blob.digest);
+    }
     if (status == 0) {
-        hash_finish(hash, layer->diff_id);
+        if (is_same) {
+            memcpy(layer->diff_id, layer->blob.digest, sizeof(layer->diff_id));
+        } else {
+            hash_finish(hash, layer->diff_id);
+        }
         layer->size = result.bytes;
         status = write_size(layers, layer, err);
     }
@@ -163,7 +190,7 @@ int layers_add_blob(struct layers *layers, const struct descriptor *blob, const 
     }
     (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL); /* only a hint */
     CLEANUP(stream) struct stream *stream = stream_new_file(fd, 0, size);
-    status = unpack(layers, layer, stream, err);
+    status = unpack(layers, layer, stream, NULL, err);
     if (status == 0) {
         status = check_diff_id(layer, diff_id, err);
     }
@@ -207,9 +234,8 @@ static const char *media_type_of(const uint8_t magic[4])
 }
 
 static int commit_blob(struct layers *layers, struct layer *layer, const struct blob_writer *writer,
-                       struct hash *hash, const char *wanted, struct err *err)
+                       const char *wanted, struct err *err)
 {
-    hash_finish(hash, layer->blob.digest);
     layer->blob.size = writer->size;
     (void)snprintf(layer->blob.media_type, sizeof(layer->blob.media_type), "%s",
                    media_type_of(writer->magic));
@@ -235,17 +261,15 @@ int layers_add_stream(struct layers *layers, struct stream *take_stream, const c
     stream = stream_new_tap(stream_new_hash(stream, hash), write_blob, &writer);
     if (is_present(layers, layer, diff_id)) {
         status = stream_drain(stream, err);
+        hash_finish(hash, layer->blob.digest);
     } else {
-        status = unpack(layers, layer, stream, err);
-        if (status == 0) {
-            status = stream_drain(stream, err);
-        }
+        status = unpack(layers, layer, stream, hash, err);
         if (status == 0) {
             status = check_diff_id(layer, diff_id, err);
         }
     }
     if (status == 0) {
-        status = commit_blob(layers, layer, &writer, hash, blob_digest, err);
+        status = commit_blob(layers, layer, &writer, blob_digest, err);
     }
     if (status == 0) {
         hash_chain(parent_chain(layers, layer), layer->diff_id, layer->chain_id);

@@ -22,7 +22,7 @@ static void read_boot_id(char out[BOOT_ID_SIZE + 1])
     out[size < 0 ? 0 : size] = '\0';
 }
 
-/* By rename: others never see a mark that is not yet written, and each mark is a file of its own. */
+/* By rename: others never see a mark that is not yet written, and each is a file of its own. */
 int store_mark_unsynced(const struct store *store, const char *kind, const char *hex,
                         struct err *err)
 {

@@ -142,6 +142,29 @@ struct stream *stream_new_bytes(struct bytes bytes)
     return &self->stream;
 }
 
+struct borrowed_stream {
+    struct stream stream;
+    struct stream *lender;
+};
+
+static int borrowed_next(struct stream *stream, struct bytes *chunk, struct err *err)
+{
+    return stream_next(container_of(stream, struct borrowed_stream, stream)->lender, chunk, err);
+}
+
+static void borrowed_free(struct stream *stream)
+{
+    mem_free(container_of(stream, struct borrowed_stream, stream));
+}
+
+struct stream *stream_new_borrowed(struct stream *lender)
+{
+    struct borrowed_stream *self = mem_alloc(sizeof(*self));
+    self->stream = (struct stream){.next = borrowed_next, .free = borrowed_free};
+    self->lender = lender;
+    return &self->stream;
+}
+
 struct tap_stream {
     struct stream stream;
     int (*tap)(void *context, struct bytes chunk, struct err *err);

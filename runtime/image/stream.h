@@ -5,6 +5,7 @@
 #ifndef RUNTIME_IMAGE_STREAM_H
 #define RUNTIME_IMAGE_STREAM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/bytes.h"
@@ -43,6 +44,14 @@ struct stream *stream_new_tap(struct stream *source,
 /* gzip, zstd or nothing, by the first bytes (never by a media type). bytes_max limits the result:
  * more is ERR_TOO_LARGE. */
 struct stream *stream_new_decompress(struct stream *source, int64_t bytes_max);
+
+/* Passes on what another stream gives; that one is borrowed and outlives it. */
+struct stream *stream_new_borrowed(struct stream *lender);
+/* Of a stream_new_decompress that has given its first chunk: there was nothing to decompress. */
+bool stream_is_plain(const struct stream *decompress);
+/* Runs what comes before it in a thread of its own. The source and what its stages borrow belong to
+ * that thread until the end, an error, or the freeing of this stage (which must come first). */
+struct stream *stream_new_ahead(struct stream *source);
 
 static inline void cleanup_stream(struct stream **stream)
 {

@@ -61,7 +61,7 @@ MUST_USE int container_write_document(const struct container *container, bool is
 MUST_USE int container_write_state(const struct container *container, struct err *err);
 MUST_USE int container_read_state(struct container *container, struct err *err);
 
-/* One process at a time starts, stops or removes a container. ERR_NOT_FOUND: it has been removed. */
+/* One process at a time starts, stops or removes a container. ERR_NOT_FOUND: it was removed. */
 MUST_USE int container_lock(const struct container *container, int *ret_fd, struct err *err);
 
 /* What is true now. When the process has ended meanwhile, the state in memory is brought up to

@@ -38,8 +38,7 @@ MUST_USE int shim_client_resize(struct shim_client *client, const char *exec_id,
                                 unsigned height, struct err *err);
 MUST_USE int shim_client_pause(struct shim_client *client, bool is_resume, struct err *err);
 /* resources: JSON of the specification's linux.resources. */
-MUST_USE int shim_client_update(struct shim_client *client, const char *resources,
-                                struct err *err);
+MUST_USE int shim_client_update(struct shim_client *client, const char *resources, struct err *err);
 MUST_USE int shim_client_delete(struct shim_client *client, bool is_forced, struct err *err);
 /* Wait for the end of the container's process; ERR_TIMEOUT. */
 MUST_USE int shim_client_wait(struct shim_client *client, int timeout_ms, int *ret_code,

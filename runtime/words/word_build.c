@@ -225,10 +225,8 @@ static int run_build(const struct build_words *words, const char *context,
     char id[REFERENCE_DIGEST_MAX + 1];
     read_ignore(words, options->context_fd, &ignore);
     int status;
-    /* Isolated before the store is opened: a rename does not cross from one namespace's mount to
-     * another's. */
     if ((status = read_dockerfile(words, context, &dockerfile, &name, err)) != 0 ||
-        (status = mount_root_isolate(err)) != 0 || (status = store_open(&store, NULL, err)) != 0 ||
+        (status = store_open(&store, NULL, err)) != 0 ||
         (status = store_lock(&store, STORE_LOCK_SHARED, &lock, err)) != 0) {
         return status;
     }
@@ -258,9 +256,13 @@ static int build(const struct build_words *words, const char *context, struct er
     CLEANUP(json) json_t *labels = json_object();
     CLEANUP(json) json_t *secrets = json_object();
     CLEANUP(json) json_t *contexts = json_object();
+    /* Isolated before the store and the context are opened: neither a rename nor a bind mount
+     * crosses from one namespace's mounts to another's. */
+    int isolated = mount_root_isolate(err);
     CLEANUP(close_fd) int context_fd = open(context, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (context_fd < 0) {
-        return err_set_errno(err, errno, "open the build context '%s'", context);
+    if (isolated != 0 || context_fd < 0) {
+        return isolated != 0 ? isolated
+                             : err_set_errno(err, errno, "open the build context '%s'", context);
     }
     fill_pairs(&words->argument, arguments);
     fill_pairs(&words->label, labels);

@@ -274,6 +274,27 @@ def check_agent_restart(node):
     expect(node.exec("full", "cat", "/work/first", container="main").stdout, "from-init\n", "exec after the restart")
 
 
+def check_top(node):
+    """Used CPU and memory, measured twice."""
+    wait_until(lambda: "full" in node.kubectl("top", "pods", check=False).stdout, PATIENCE, "kubectl top pods knows the pod")
+    has(node.kubectl("top", "pod", "full", "--containers").stdout, "main")
+    has(node.kubectl("top", "nodes").stdout, node.name)
+
+
+def check_eviction(node):
+    """A node that has too little memory says so and sends pods away."""
+    node.kill_agent()
+    node.start_agent("--eviction-memory", "1000Ti")
+    wait_until(lambda: any(c["type"] == "MemoryPressure" and c["status"] == "True"
+                           for c in node.get("node", node.name)["status"]["conditions"]), PATIENCE, "pressure is told")
+    evicted = wait_until(lambda: [p for p in node.get("pods")["items"] if p["status"].get("reason") == "Evicted"], PATIENCE,
+                         "a pod is evicted")
+    expect(evicted[0]["status"]["phase"], "Failed", "its phase")
+    has(evicted[0]["status"]["message"], "low on resource: memory")
+    node.kill_agent()
+    node.start_agent()
+
+
 def check_removal(node):
     node.kubectl("delete", "pods", "--all", "--wait=true", "--grace-period=2")
     wait_until(lambda: not list((node.data / "pods").iterdir()), PATIENCE, "no files of pods")
@@ -305,8 +326,12 @@ def main():
         check_bad_pods(node)
         step("live update")
         check_live_update(node)
+        step("top")
+        check_top(node)
         step("agent restart")
         check_agent_restart(node)
+        step("eviction")
+        check_eviction(node)
         step("removal")
         check_removal(node)
     step("ok")

@@ -14,8 +14,9 @@ import tempfile
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from cluster import BIN, ROOT, free_ports  # noqa: E402
 
-UNITS = ["kvd.service", "orchd.service"]
-EXPOSURE_MAX = 2.0
+# How much a hijacked daemon could do, by systemd's own measure (0 to 10). An agent makes containers: it may do anything.
+UNITS = {"kvd.service": 2.0, "orchd.service": 2.0, "orchd-dns.service": 2.0, "orchd-proxy.service": 3.0,
+         "orchd-agent.service": 10.0}
 SECONDS = 60
 
 
@@ -102,10 +103,11 @@ def check_units(directory):
     if shutil.which("systemd-analyze") is None:
         print("units are not verified: systemd-analyze is not installed")
         return
-    for name in UNITS:
+    for name, exposure_max in UNITS.items():
         text = (ROOT / "packaging" / "systemd" / name).read_text()
-        for word in ("Type=notify", "WatchdogSec=", "ProtectSystem=strict", "NoNewPrivileges=yes"):
-            assert word in text, (name, word)
+        if name in ("kvd.service", "orchd.service"):
+            for word in ("Type=notify", "WatchdogSec=", "ProtectSystem=strict", "NoNewPrivileges=yes"):
+                assert word in text, (name, word)
         copy = directory / name
         copy.write_text(text.replace("/usr/bin/", f"{BIN}/"))
         checked = subprocess.run(["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(copy)],
@@ -115,7 +117,7 @@ def check_units(directory):
         judged = subprocess.run(["systemd-analyze", "security", "--offline=true", "--no-pager", str(copy)],
                                 capture_output=True, text=True, timeout=SECONDS, check=False)
         level = re.search(r"Overall exposure level for \S+: ([\d.]+)", judged.stdout)
-        assert level and float(level.group(1)) <= EXPOSURE_MAX, judged.stdout[-2000:] + judged.stderr
+        assert level and float(level.group(1)) <= exposure_max, judged.stdout[-2000:] + judged.stderr
         print(f"{name}: exposure {level.group(1)}")
 
 

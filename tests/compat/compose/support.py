@@ -40,7 +40,7 @@ def free_port():
 
 def make_rootfs(root):
     """The files of a small image: busybox under all its names."""
-    for name in ("bin", "etc", "tmp", "root", "srv", "var", "usr/bin", "home/user"):
+    for name in ("bin", "etc", "tmp", "root", "srv", "var", "usr/bin", "home/user", "dev", "proc", "sys", "run"):
         os.makedirs(f"{root}/{name}", exist_ok=True)
     shutil.copy("/bin/busybox", f"{root}/bin/busybox")
     names = subprocess.run(["/bin/busybox", "--list"], capture_output=True, text=True, check=True).stdout.split()
@@ -51,6 +51,9 @@ def make_rootfs(root):
         file.write("root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/home/user:/bin/sh\n")
     with open(f"{root}/etc/group", "w") as file:
         file.write("root:x:0:\nuser:x:1000:\nstaff:x:50:user\n")
+    for name in ("hosts", "hostname", "resolv.conf"):
+        with open(f"{root}/etc/{name}", "w") as file:
+            file.write("# of the image\n")
     os.chmod(f"{root}/tmp", 0o1777)
 
 

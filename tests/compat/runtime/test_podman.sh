@@ -1,5 +1,9 @@
 #!/bin/bash
 # Debian's podman drives kvrun, in storage of its own: what people and engines do with a runtime, unmodified.
+if [ "${CORACLE_TEST_INSIDE:-}" != yes ]; then
+    [ "$(id -u)" = 0 ] || { echo "SKIP: needs root"; exit 77; }
+    exec env CORACLE_TEST_INSIDE=yes unshare -m --propagation private bash "$0" "$@"
+fi
 . "$(dirname "$0")/lib.sh"
 command -v podman >/dev/null || skip "needs podman"
 command -v conmon >/dev/null || skip "needs conmon"
@@ -19,13 +23,29 @@ clean_up() {
     pod rm -fa -t 0 >/dev/null 2>&1
     find /sys/fs/cgroup -depth -type d -path '*/libpod_parent/*' -exec rmdir {} + 2>/dev/null
     umount -R "$W/podman/root" 2>/dev/null
+    umount -Rl /sys/fs/cgroup 2>/dev/null # the one of this namespace
+    umount -Rl "$W/cgroup" 2>/dev/null
     own_clean_up
 }
+quiet() { "$@" >/dev/null; }
 in_pod() { pod run --rm --network none --cgroup-parent "/$CG" "$@" 2>&1; }
+
+# podman makes plain directories for controllers that are not mounted: it sees the host's hierarchies in a place of its own.
+if [ "$(stat -f -c %T /sys/fs/cgroup)" = tmpfs ]; then
+    mkdir "$W/cgroup"
+    mount -t tmpfs tmpfs "$W/cgroup"
+    for hierarchy in /sys/fs/cgroup/*; do
+        [ -L "$hierarchy" ] && cp -P "$hierarchy" "$W/cgroup/"
+        mountpoint -q "$hierarchy" || continue
+        mkdir "$W/cgroup/${hierarchy##*/}"
+        mount --bind "$hierarchy" "$W/cgroup/${hierarchy##*/}"
+    done
+    mount --rbind "$W/cgroup" /sys/fs/cgroup
+fi
 
 make_rootfs "$W/image"
 tar -C "$W/image" -cf "$W/image.tar" .
-ok "an image" pod import -q "$W/image.tar" bb >/dev/null
+ok "an image" quiet pod import -q "$W/image.tar" bb
 is "run" "$(in_pod bb echo hello)" hello
 in_pod bb sh -c 'exit 42' >/dev/null
 is "the exit code" $? 42
@@ -48,25 +68,28 @@ pod exec c sh -c 'exit 7'
 is "exec's exit code" $? 7
 is "exec -t" "$(script -qec "$(declare -f pod); W='$W' KVRUN='$KVRUN'; pod exec -t c sh -c 'test -t 0 && echo tty'" /dev/null </dev/null | tr -d '\r\n')" tty
 like "top" "$(pod top c)" "sleep"
-ok "pause" pod pause c >/dev/null
+ok "pause" quiet pod pause c
 is "it is paused" "$(pod inspect -f '{{.State.Status}}' c)" paused
-ok "unpause" pod unpause c >/dev/null
+ok "unpause" quiet pod unpause c
 limit_of() { pod exec c cat "$1" 2>/dev/null; }
 if [ -d /sys/fs/cgroup/pids ]; then
     is "the limit of processes" "$(limit_of /sys/fs/cgroup/pids/pids.max)" 50
     is "the limit of memory" "$(limit_of /sys/fs/cgroup/memory/memory.limit_in_bytes)" 67108864
-    ok "update" "$KVRUN" --root "$W/podman/run/none" list -q
+    ok "update" quiet pod update --memory 96m c
+    is "the new limit" "$(limit_of /sys/fs/cgroup/memory/memory.limit_in_bytes)" 100663296
 fi
-ok "kill -s USR1 of what ignores it" pod kill -s WINCH c >/dev/null
-ok "stop" pod stop -t 120 c >/dev/null
+ok "kill -s USR1 of what ignores it" quiet pod kill -s WINCH c
+ok "stop" quiet pod stop -t 120 c
 is "it ended by itself" "$(pod inspect -f '{{.State.ExitCode}}' c)" 5
-ok "start" pod start c >/dev/null
-ok "restart" pod restart -t 60 c >/dev/null
+ok "start" quiet pod start c
+ok "restart" quiet pod restart -t 60 c
 is "it runs" "$(pod inspect -f '{{.State.Status}}' c)" running
-ok "kill" pod kill c >/dev/null
+ok "kill" quiet pod kill c
 is "wait" "$(pod wait c)" 137
-ok "rm" pod rm c >/dev/null
+ok "rm" quiet pod rm c
 is "an out-of-memory kill is reported" "$(pod run --name oom --network none --cgroup-parent "/$CG" --memory 20m --memory-swap 20m bb sh -c 'x=$(head -c 80000000 /dev/zero | tr "\0" x)' >/dev/null 2>&1; echo "$?")" 137
 pod rm -f -t 0 oom >/dev/null 2>&1
-is "nothing is left" "$(pod ps -aq | wc -l) $(cgroups_left)" "0 0"
+# conmon has groups of its own there, which podman leaves
+left() { find /sys/fs/cgroup -type d -path "*/$CG/*" ! -path "*conmon*" 2>/dev/null; }
+is "nothing is left" "$(pod ps -aq)$(left)" ""
 finish

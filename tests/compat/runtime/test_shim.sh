@@ -95,4 +95,12 @@ like "attach to it" "$out" "got word"
 like "its size" "$(cut -d' ' -f4- "$W/t.log" | head -1)" "40 90"
 ask t delete >/dev/null
 is "nothing is left" "$(ls "$W/state")$(cgroups_left)" 0
+
+# CVE-2022-31030 and kin: endless output fills neither memory nor disk
+bundle o "$(sh_c 'head -c 30000000 /dev/zero | tr "\\0" x; echo; head -c 3000000 /dev/zero | tr "\\0" "\\n"; exec sleep 1000')"
+ok "a shim with a small log" shim o --start --log-max-size 1m --log-max-files 2
+wait_until sh -c "ps -o args= --ppid \$(cat '$W/o.shim') | grep -q 'sleep 1000'"
+ok "the logs stay small" test "$(cat "$W"/o.log* | wc -c)" -le 2300000
+ok "and the shim" test "$(awk '/^Private/ {sum += $2} END {print sum}' "/proc/$(cat "$W/o.shim")/smaps_rollup")" -le 2048
+run delete --force o
 finish

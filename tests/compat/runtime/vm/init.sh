@@ -23,7 +23,7 @@ ulimit -n 4096
 echo "vm: $(bb uname -r), controllers: $(bb cat /sys/fs/cgroup/cgroup.controllers)"
 export KVRUN=/tests/kvrun KVSHIM=/tests/kvshim SHIM_CLIENT=/tests/shim_client CI=true
 for name in $(bb cat /tests/names); do
-    bash "/tests/test_$name.sh" </dev/null >/tmp/log 2>&1
+    timeout 300 bash "/tests/test_$name.sh" </dev/null >/tmp/log 2>&1
     status=$?
     bb grep '^not ok\|^SKIP' /tmp/log
     [ "$status" = 0 ] || [ "$status" = 77 ] || bb tail -n 5 /tmp/log

@@ -42,7 +42,7 @@ find_kernel() {
 install_programs() {
     local program path
     for program in "$@"; do
-        path=$(command -v "$program") || skip "needs $program"
+        path=$(type -P "$program") || skip "needs $program"
         path=$(readlink -f "$path")
         mkdir -p "$work/root/usr/bin"
         cp "$path" "$work/root/usr/bin/$program"
@@ -58,10 +58,12 @@ make_root() {
     mkdir -p "$work/root"/{bin,etc,lib,lib64,usr,tests}
     cp "$(command -v busybox)" "$work/root/bin/busybox"
     for name in $(busybox --list); do
-        case "$name" in busybox | init | ip) ;; *) ln -s busybox "$work/root/bin/$name" ;; esac
+        case "$name" in busybox | init) ;; *) ln -s busybox "$work/root/bin/$name" ;; esac
     done
-    # busybox's ps, find and so on do what the tests need; these do not exist there or do less
-    install_programs bash jq script unshare setpriv nsenter timeout find grep stat ip ps
+    # in /usr/bin, which comes first: what busybox does not have or does with fewer options
+    install_programs bash jq script unshare setpriv nsenter timeout find grep sed stat ip ps rm date mktemp seq sort cut \
+        head tail tr wc cat ls cp mv mkdir chmod chown touch id env dd mknod readlink sleep uniq mount umount \
+        findmnt prlimit od
     printf 'root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534::/:/bin/sh\n' >"$work/root/etc/passwd"
     printf 'root:x:0:\nnogroup:x:65534:\n' >"$work/root/etc/group"
     cp "$KVRUN" "$KVSHIM" "$SHIM_CLIENT" "$here"/../lib.sh "$here"/../test_*.sh "$work/root/tests/"

@@ -124,6 +124,11 @@ running() {
     code "a bad option is 125" 125 k run --no-such-option bb
     equal "a failed start leaves no container" 0 "$(k ps -aq | wc -l)"
     equal "input" hello "$(echo hello | k run --rm -i bb cat)"
+    head -c 5000000 /dev/urandom >"$work/stream"
+    equal "megabytes of input arrive" "$(sha256sum <"$work/stream")" "$(k run --rm -i bb sha256sum <"$work/stream")"
+    equal "also where nobody reads them for a while" "$(sha256sum <"$work/stream")" "$(k run --rm -i bb sh -c 'sleep 1; sha256sum' <"$work/stream")"
+    equal "megabytes of output arrive at a slow reader" 5000000 "$(k run --rm bb head -c 5000000 /dev/zero | dd bs=256 2>/dev/null | wc -c)"
+    rm "$work/stream"
     equal "user by name" 1000 "$(k run --rm -u user bb id -u)"
     contains "supplementary groups" 2000 "$(k run --rm -u user bb id -G)"
     equal "working directory is made" /new/dir "$(k run --rm -w /new/dir bb pwd)"
@@ -236,6 +241,31 @@ restarting() {
     kill -9 "$shim" "$pid"
     eventually "ps is right after shim and container were killed" sh -c "$bin/kvctl-container ps -a | grep -q Exited"
     k rm lost >/dev/null
+}
+
+# What went wrong in other engines (docs/containers.md has the table).
+escapes() {
+    mkdir "$work/host"; echo secret >"$work/host/secret"
+    k run -d --name evil bb sh -c "mkdir -p '$work'; ln -s '$work/host' /tmp/out; ln -s '$work/host/secret' /tmp/link; echo ready; sleep 1000" >/dev/null
+    becomes "a container with links to places of the host" ready k logs evil
+    echo planted >"$work/put"
+    k cp "$work/put" evil:/tmp/out/planted >/dev/null 2>&1
+    equal "2018-15664: cp follows no link out of the container" secret "$(ls "$work/host")"
+    k cp evil:/tmp/link "$work/stolen" >/dev/null
+    equal "and copies a link as a link" "$work/host/secret" "$(readlink "$work/stolen")"
+    equal "2022-1227: top runs nothing of the image" 0 "$(k top evil | grep -c 'nsenter\|/bin/ps')"
+    k rm -f evil >/dev/null
+    mkdir "$work/empty"
+    printf 'FROM bb\nVOLUME ["/../../../..%s/host"]\n' "$work" | k build -q -t volumes -f - "$work/empty" >/dev/null
+    equal "2022-23648: a volume's path does not lead to the host" "" "$(k run --rm --entrypoint sh volumes -c "ls '$work/host'" 2>/dev/null)"
+    code "2024-40635: a user beyond 32 bits is not root" 125 k run --rm -u 4294967296:0 bb id -u
+    socket() { k run --rm -v /:/host:ro bb chroot /host /usr/bin/perl -e "socket(my \$s, $1, 0) or exit 9"; }
+    code "2026-31431: no AF_ALG sockets" 9 socket "38, 5"
+    code "other sockets can be made" 0 socket "2, 1"
+    equal "2020-15257: no abstract sockets" 0 "$(grep -ac '@.*\(coracle\|kvshim\)' /proc/net/unix)"
+    equal "2021-41091: layers and blobs are only for their owner" "700 700" "$(stat -c %a "$work/root/layers" "$work/root/oci" | tr '\n' ' ' | sed 's/ $//')"
+    k rmi -f volumes >/dev/null 2>&1
+    k volume prune >/dev/null
 }
 
 networks() {
@@ -374,7 +404,7 @@ nothing_left() {
     becomes "no links" 0 count sh -c "ip -o link | grep ' kv[0-9a-f]\\{12\\}'"
 }
 
-for part in images load_survives_kill power_failure running volumes lifecycle changing restarting networks registries builds nothing_left; do
+for part in images load_survives_kill power_failure running volumes lifecycle changing escapes restarting networks registries builds nothing_left; do
     [ $# -gt 1 ] && [ "$part" != images ] && [[ " ${*:2} " != *" $part "* ]] && continue
     echo "== $part"
     $part

@@ -1,0 +1,3 @@
+coracle_unit_test(test_agent_pod SOURCES test_agent_pod.c LINK orch_agent_core)
+coracle_unit_test(test_agent_request SOURCES test_agent_request.c LINK orch_agent_core)
+coracle_unit_test(test_agent_wire SOURCES test_agent_wire.c LINK orch_agent)
