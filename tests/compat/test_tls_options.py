@@ -7,11 +7,17 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from authority import Authority, openssl  # noqa: E402
 from cluster import Cluster, etcdctl, require, wait_until  # noqa: E402
-from test_tls import Authority, SecureCluster, openssl, with_certificates  # noqa: E402
+from test_tls import SecureCluster, with_certificates  # noqa: E402
 
 CIPHER = "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"
 CIPHER_OF_OPENSSL = "ECDHE-ECDSA-AES256-GCM-SHA384"
+
+
+def patient(authority, pair):
+    """The options of a client that must succeed, on any machine."""
+    return [*with_certificates(authority, pair)[:3], "--command-timeout=25s"]
 
 
 def curl(*arguments):
@@ -44,18 +50,18 @@ def test_one_port_serves_every_protocol(authority, server, client):
         port = plain.members[0].client_port
         assert curl("--http1.1", f"http://127.0.0.1:{port}/version").stdout == "1.1 200"
         assert curl("--http2-prior-knowledge", f"http://127.0.0.1:{port}/version").stdout == "2 200"
-        etcdctl(plain.endpoints, "put", "plain", "1")  # gRPC
+        etcdctl(plain.endpoints, "--command-timeout=25s", "put", "plain", "1")  # gRPC
         refused = curl("-k", f"https://127.0.0.1:{port}/version")
         assert refused.returncode != 0
-        etcdctl(plain.endpoints, "get", "plain")  # and it minds nobody else
+        etcdctl(plain.endpoints, "--command-timeout=25s", "get", "plain")  # and it minds nobody else
     with OneMember(*server_options(authority, server)) as tls:
         port = tls.members[0].client_port
         identity = ["--cacert", str(authority.certificate), "--cert", str(client[0]), "--key", str(client[1])]
         assert curl("--http1.1", *identity, f"https://127.0.0.1:{port}/version").stdout == "1.1 200"
         assert curl("--http2", *identity, f"https://127.0.0.1:{port}/version").stdout == "2 200"
-        etcdctl(tls.endpoints, *with_certificates(authority, client), "put", "secret", "1")
+        etcdctl(tls.endpoints, *patient(authority, client), "put", "secret", "1")
         assert curl("--http1.1", f"http://127.0.0.1:{port}/version").stdout != "1.1 200"
-        etcdctl(tls.endpoints, *with_certificates(authority, client), "get", "secret")
+        etcdctl(tls.endpoints, *patient(authority, client), "get", "secret")
 
 
 def revocation_list(authority, revoked, directory):
@@ -76,7 +82,7 @@ def revocation_list(authority, revoked, directory):
 def test_revoked_certificates_are_refused(authority, server, client, revoked, lists):
     for path in lists:
         with OneMember(*server_options(authority, server), f"--client-crl-file={path}") as cluster:
-            etcdctl(cluster.endpoints, *with_certificates(authority, client), "put", "a", "1")
+            etcdctl(cluster.endpoints, *patient(authority, client), "put", "a", "1")
             result = etcdctl(cluster.endpoints, *with_certificates(authority, revoked)[:3], "--command-timeout=2s", "get", "a", check=False)
             assert result.returncode != 0 and "1" not in result.stdout, result.stdout
             assert curl("--cacert", str(authority.certificate), "--cert", str(revoked[0]), "--key", str(revoked[1]),
@@ -121,7 +127,7 @@ def test_clients_need_an_allowed_host_name(authority, server, client):
     for name, is_allowed in (("localhost", True), ("elsewhere.example", False)):
         with OneMember(*server_options(authority, server), f"--client-cert-allowed-hostname={name}") as cluster:
             options = with_certificates(authority, client)[:3]
-            result = etcdctl(cluster.endpoints, *options, f"--command-timeout={'20s' if is_allowed else '2s'}", "put", "a", "1", check=False)
+            result = etcdctl(cluster.endpoints, *options, f"--command-timeout={'25s' if is_allowed else '2s'}", "put", "a", "1", check=False)
             assert (result.returncode == 0) == is_allowed, (name, result.stderr)
 
 

@@ -110,14 +110,14 @@ def main():
     require("etcdctl")
     with Cluster(1) as cluster:
         member = cluster.start().members[0]
-        etcdctl(cluster.endpoints, "put", "before", "1")
+        etcdctl(cluster.endpoints, "--command-timeout=25s", "put", "before", "1")
         wire = Wire(member.client_port)
         for name, test in (("calls", lambda: test_calls(wire)), ("a huge message", lambda: test_a_message_beyond_every_limit(wire)),
                            ("JSON", lambda: test_json(member)), ("noise", lambda: test_bytes_that_are_no_protocol(member)),
                            ("command lines", lambda: test_tools(cluster))):
             test()
             assert member.is_running(), member.tail()
-            assert etcdctl(cluster.endpoints, "get", "before", "--print-value-only").stdout == "1\n"
+            assert etcdctl(cluster.endpoints, "--command-timeout=25s", "get", "before", "--print-value-only").stdout == "1\n"
             print(f"{name}: ok", flush=True)
         wire.close()
 

@@ -22,14 +22,14 @@ def test_a_crash_leaves_one_line_and_its_own_code(number):
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     with Cluster(1) as cluster:
         member = cluster.start().members[0]
-        kvctl(cluster.endpoints, "put", "key", "acknowledged")
+        kvctl(cluster.endpoints, "--command-timeout=25s", "put", "key", "acknowledged")
         member.signal(number)
         assert member.wait(60) == EXIT_CRASHED, member.tail()
         line = last_error(member)
         assert line["msg"] == "crashed" and line["signal"] == number.name and line["exit-code"] == EXIT_CRASHED, line
         assert any(frame.startswith("kvd+0x") for frame in line["backtrace"]), line
         member.start().wait_ready(60)
-        assert kvctl(cluster.endpoints, "get", "key", "--print-value-only").stdout == "acknowledged\n"
+        assert kvctl(cluster.endpoints, "--command-timeout=25s", "get", "key", "--print-value-only").stdout == "acknowledged\n"
 
 
 def test_data_of_another_cluster_is_refused():
@@ -37,7 +37,7 @@ def test_data_of_another_cluster_is_refused():
         two.extra.append("--initial-cluster-token=other")
         for cluster in (one, two):
             cluster.start()
-            kvctl(cluster.endpoints, "put", "key", "value")
+            kvctl(cluster.endpoints, "--command-timeout=25s", "put", "key", "value")
             cluster.members[0].kill()
         ours, theirs = (c.members[0].data_dir / "member" / "wal" for c in (one, two))
         shutil.rmtree(ours)
@@ -75,7 +75,7 @@ def test_a_file_in_place_of_the_data_directory_is_refused():
 def test_a_store_that_is_no_store_is_refused():
     with Cluster(1) as cluster:
         member = cluster.start().members[0]
-        kvctl(cluster.endpoints, "put", "key", "value")
+        kvctl(cluster.endpoints, "--command-timeout=25s", "put", "key", "value")
         member.kill(signal.SIGTERM)
         path = member.data_dir / "member" / "store" / "data.mdb"
         path.write_bytes(b"not a store" * 1000)

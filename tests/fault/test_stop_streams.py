@@ -110,7 +110,7 @@ def main():
     with Cluster(3) as cluster:
         cluster.start()
         for i in range(15):
-            kvctl(cluster.endpoints, "put", f"big{i}", stdin="x" * 1_000_000, seconds=60)
+            kvctl(cluster.endpoints, "--command-timeout=50s", "put", f"big{i}", stdin="x" * 1_000_000, seconds=60)
         for round_number, who in enumerate(("follower", "leader", "alone")):
             leader = cluster.wait_leader(60) if who != "alone" else None
             running = [m for m in cluster.members if m.is_running()]
