@@ -10,10 +10,11 @@
 
 enum {
     LOOK_EVERY_MS = 1000,
-    LOOK_SHARE = 1000,        /* or, in a large heap, a thousandth of the time */
-    WORTH_BYTES = 1 << 20,    /* more than after the last look: then free pages are given back */
-    KEPT_AT_END = 256 << 10,  /* of the heap: the next requests' */
-    MAPPED_BYTES = 256 << 10, /* from this size on a block has pages of its own */
+    LOOK_SHARE = 1000,       /* or, in a large heap, a thousandth of the time */
+    WORTH_BYTES = 1 << 20,   /* more than after the last look: then free pages are given back */
+    KEPT_AT_END = 256 << 10, /* of the heap: the next requests' */
+    TOP_BYTES_MAX = 8 << 20, /* free at the end of the heap until the next look */
+    MAPPED_BYTES = 1 << 20,  /* from this size on a block has pages of its own */
 };
 
 /* Pages in memory that are not a file's (proc(5), statm), less what is in use: about what could be
@@ -68,7 +69,7 @@ void memory_keeper_set_up(void)
     /* Refusals change nothing but speed. Set values also end the library's own adjusting, which
      * lets the heap grow with the largest block ever freed. */
     (void)mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES);
-    (void)mallopt(M_TRIM_THRESHOLD, 2 * MAPPED_BYTES);
+    (void)mallopt(M_TRIM_THRESHOLD, TOP_BYTES_MAX);
 }
 
 void memory_keeper_start(struct memory_keeper *keeper, struct timers *timers)
