@@ -39,15 +39,19 @@ static const json_t *status_of(const struct pod_record *record, const struct uni
     return tree_find_item(list, "name", unit->name);
 }
 
-/* What the agent before knew from probes is kept, so that nothing becomes unready by a restart. */
-static void restore_probes(const struct pod_record *record, struct unit *unit)
+/* What the agent before told the API about probes is kept, so that nothing becomes unready by a
+ * restart. The API's pod comes before anything is told anew. */
+void work_restore_probes(struct work *work)
 {
-    const json_t *status = status_of(record, unit);
-    if (tree_bool(status, "started", false)) {
-        unit->probes[PROBE_STARTUP].verdict = PROBE_PASSED;
-    }
-    if (tree_bool(status, "ready", false)) {
-        unit->probes[PROBE_READINESS].verdict = PROBE_PASSED;
+    for (size_t i = 0; i < work->record->unit_count; i++) {
+        struct unit *unit = &work->record->units[i];
+        const json_t *status = status_of(work->record, unit);
+        if (unit->state == UNIT_RUNNING && tree_bool(status, "started", false)) {
+            unit->probes[PROBE_STARTUP].verdict = PROBE_PASSED;
+        }
+        if (unit->state == UNIT_RUNNING && tree_bool(status, "ready", false)) {
+            unit->probes[PROBE_READINESS].verdict = PROBE_PASSED;
+        }
     }
 }
 
@@ -79,7 +83,6 @@ static void load_unit(struct work *work, struct unit *unit)
         return; /* killed before anything began */
     }
     unit_set_running(unit, pods_now_ms());
-    restore_probes(record, unit);
     process_open(work, unit, true);
 }
 
@@ -105,6 +108,7 @@ static void load_pod(struct pods *pods, const char *uid)
     }
     struct work *work = work_new(pods, pod);
     struct pod_record *record = work->record;
+    work->is_restored = true;
     CLEANUP(json) json_t *sandbox = disk_read_json(sandbox_path);
     if (sandbox != NULL && has_sandbox(directory)) {
         record->sandbox = SANDBOX_READY;

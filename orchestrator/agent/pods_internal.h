@@ -47,6 +47,7 @@ struct work {
     bool is_dropped;
     bool is_status_sent; /* a patch is under way */
     bool is_loading;     /* its processes are being looked for */
+    bool is_restored;    /* it was there before the agent; the API's pod has not come yet */
     bool wants_refresh;  /* its volumes' sources changed */
     int64_t refresh_ms;
     json_t *tokens; /* {"audience expiry": {"token","due"}} */
@@ -113,6 +114,7 @@ void check_run(struct work *work, const struct unit *unit, const json_t *handler
 struct work *work_new(struct pods *pods, json_t *take_pod);
 void work_free(struct work *work);
 void pods_load(struct pods *pods);
+void work_restore_probes(struct work *work);
 /* static_pods.c */
 void static_pods_scan(struct pods *pods);
 

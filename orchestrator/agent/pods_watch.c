@@ -32,6 +32,10 @@ void work_take_pod(struct work *work, const json_t *pod)
                                       tree_find(record->pod, "metadata.annotations"));
         work->wants_refresh |= is_changed;
         pod_record_update(record, json_incref(tree_mutable(pod)));
+        if (work->is_restored) {
+            work->is_restored = false;
+            work_restore_probes(work);
+        }
     }
 }
 
