@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/mem.h"
 
 struct connection {
@@ -51,9 +52,10 @@ static void on_sent(uv_write_t *request, int status)
 
 static void send_stream(struct connection *connection, struct bytes data)
 {
-    if (connection->server == NULL) {
+    if (connection->server == NULL || data.size == 0) {
         return;
     }
+    CHECK(data.data != NULL);
     struct sending *sending = mem_zalloc(sizeof(*sending));
     sending->data = mem_alloc(data.size + 2);
     sending->data[0] = (uint8_t)(data.size >> 8);
