@@ -142,6 +142,7 @@ void raft_progress_on_heartbeat(struct raft_progress *progress, raft_index last)
     }
     progress->is_beat_due = false;
     progress->probe_sent = false;
+    progress->has_snapshot_failed = false;
     if (progress->match < last) {
         progress->wants_append = true;
     }
@@ -169,9 +170,10 @@ void raft_progress_end_snapshot(struct raft_progress *progress, raft_index index
     }
     raft_index after = ok && index > progress->match ? index : progress->match;
     become_probe(progress, after + 1);
-    /* Give its acknowledgement, or the next heartbeat, time to arrive first: a failed stream is
-     * thus not repeated at once either. */
+    /* Give its acknowledgement, or the next heartbeat, time to arrive first; what failed is not
+     * repeated at once either. */
     progress->probe_sent = true;
+    progress->has_snapshot_failed = !ok;
 }
 
 void raft_progress_check(const struct raft_progress *progress, raft_index last)

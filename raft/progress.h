@@ -30,6 +30,7 @@ struct raft_progress {
     raft_index next;  /* the next entry to send; match < next */
     raft_index commit_sent;
     raft_index snapshot_index; /* SNAPSHOT: where the log starts if the stream arrives */
+    bool has_snapshot_failed;  /* no other one before a heartbeat is answered */
     bool probe_sent;           /* PROBE: an answer or a heartbeat's answer is awaited */
     bool wants_append;         /* send one even if it is empty or the window is full */
     bool is_beat_due;          /* a heartbeat went out, and no answer has come since */

@@ -88,7 +88,9 @@ static void fill_peer(struct raft *raft, struct raft_progress *peer)
     while (peer->state != RAFT_PEER_SNAPSHOT) {
         raft_term previous_term = 0;
         if (!raft_log_find_term(&raft->log, peer->next - 1, &previous_term)) {
-            raft_snapshot_request(raft, peer);
+            if (!peer->has_snapshot_failed) {
+                raft_snapshot_request(raft, peer);
+            }
             return;
         }
         bool can_send = raft_progress_can_send(peer, raft->options.inflight_bytes_max);

@@ -493,20 +493,27 @@ void core_stage_start(struct core *core, core_stage_room *has_room, void *data)
     core->is_staging = true;
     core->stage_room = has_room;
     core->stage_data = data;
-    core->was_stage_full = false;
+    core->is_room_wanted = false;
     backend_thread_restore_start(core->backend_thread);
 }
 
-bool core_stage_is_full(const struct core *core)
+static bool has_stage_room(const struct core *core)
 {
-    return backend_thread_pending_bytes(core->backend_thread) > STAGE_PENDING_BYTES_MAX;
+    return backend_thread_pending_bytes(core->backend_thread) <= STAGE_PENDING_BYTES_MAX;
+}
+
+bool core_stage_is_full(struct core *core)
+{
+    bool is_full = !has_stage_room(core);
+    core->is_room_wanted = core->is_room_wanted || is_full; /* until it was said that there is */
+    return is_full;
 }
 
 /* What was staged has been written: whoever waits to hand over more may go on. */
 static void offer_room(struct core *core)
 {
-    if (core->is_staging && core->was_stage_full && !core_stage_is_full(core)) {
-        core->was_stage_full = false;
+    if (core->is_staging && core->is_room_wanted && has_stage_room(core)) {
+        core->is_room_wanted = false;
         core->stage_room(core->stage_data);
     }
 }
@@ -515,7 +522,6 @@ void core_stage_take_batch(struct core *core, struct backend_batch *batch)
 {
     CHECK(core->is_staging);
     backend_thread_restore_take_batch(core->backend_thread, batch);
-    core->was_stage_full = core_stage_is_full(core);
 }
 
 void core_stage_finish(struct core *core, const struct raft_message *message)

@@ -95,7 +95,8 @@ void core_on_snapshot_sent(struct core *core, raft_id peer, raft_index index, bo
  * core_stage_is_full, hand over no more; has_room(data) says when to go on. */
 typedef void core_stage_room(void *data);
 void core_stage_start(struct core *core, core_stage_room *has_room, void *data);
-bool core_stage_is_full(const struct core *core);
+/* True: wait for has_room, which will be called. The store's own backlog counts, too. */
+bool core_stage_is_full(struct core *core);
 void core_stage_take_batch(struct core *core, struct backend_batch *batch);
 void core_stage_finish(struct core *core, const struct raft_message *message);
 void core_stage_cancel(struct core *core);

@@ -43,7 +43,7 @@ struct core {
     bool is_staged;                /* it is complete and waits for the node's word */
     core_stage_room *stage_room;
     void *stage_data;
-    bool was_stage_full; /* stage_room is to be called */
+    bool is_room_wanted; /* stage_room is to be called */
     atomic_bool is_renew_wanted;
     uint64_t last_sequence; /* of a batch for the log */
 

@@ -338,6 +338,23 @@ static void test_a_dead_peer_is_sent_no_snapshot(void **state)
     const struct raft_message *sent = raft_solo_take(solo, RAFT_MESSAGE_INSTALL_SNAPSHOT, 3);
     assert_non_null(sent); /* it lives, and what it needs is gone */
     assert_int_equal(sent->install_snapshot.meta.last.index, 6);
+
+    /* It cannot be reached just now: not again and again, but after the next heartbeat's answer. */
+    struct raft_event failed = {.type = RAFT_SNAPSHOT_SENT,
+                                .snapshot_sent = {.peer = 3, .index = 6, .ok = false}};
+    assert_int_equal(raft_solo_step(solo, failed), 0);
+    assert_null(raft_solo_take(solo, RAFT_MESSAGE_INSTALL_SNAPSHOT, 3));
+    raft_solo_forget(solo);
+    raft_solo_tick(solo);
+    const struct raft_message *beat = raft_solo_take(solo, RAFT_MESSAGE_HEARTBEAT, 3);
+    assert_non_null(beat);
+    assert_null(raft_solo_take(solo, RAFT_MESSAGE_INSTALL_SNAPSHOT, 3));
+    raft_solo_receive(
+        solo, (struct raft_message){.type = RAFT_MESSAGE_HEARTBEAT_RESPONSE,
+                                    .from = 3,
+                                    .term = raft_term_current(solo->raft),
+                                    .heartbeat_response = {.round = beat->heartbeat.round}});
+    assert_non_null(raft_solo_take(solo, RAFT_MESSAGE_INSTALL_SNAPSHOT, 3));
     raft_solo_free(solo);
 }
 
