@@ -82,7 +82,7 @@ static bool use_account_token(struct call *call, const char *token)
     return true;
 }
 
-json_t *call_authenticate(struct call *call, const struct apiserver_entry *entry)
+static json_t *identify(struct call *call, const struct apiserver_entry *entry)
 {
     const char *header = call_header(call, "authorization");
     if (strncasecmp(header, "Bearer ", 7) == 0) {
@@ -100,6 +100,89 @@ json_t *call_authenticate(struct call *call, const struct apiserver_entry *entry
         set_user(call, "system:anonymous", "", json_pack("[s]", "system:unauthenticated"));
     }
     return NULL;
+}
+
+/* May the caller act as this user, account or group? NULL, or 403. */
+static json_t *check_acting(const struct call *call, const char *resource, const char *namespace,
+                            const char *name)
+{
+    const struct request_user user = {
+        .name = call->user_name, .uid = call->user_uid, .groups = call->user_groups};
+    const struct rbac_question question = {.user = &user,
+                                           .verb = "impersonate",
+                                           .path = "",
+                                           .group = "",
+                                           .resource = resource,
+                                           .subresource = "",
+                                           .namespace = namespace,
+                                           .name = name};
+    if (rbac_allows(registry_cache(call->server->options.registry), &question)) {
+        return NULL;
+    }
+    const struct status_subject subject = {.resource = resource, .name = name};
+    return status_forbidden(&subject,
+                            "User \"%s\" cannot impersonate resource \"%s\" in API group "
+                            "\"\" at the cluster scope",
+                            call->user_name, resource);
+}
+
+/* The groups that are asked for. NULL, or 403 for one that is not allowed. */
+static json_t *act_for_groups(const struct call *call, json_t *groups)
+{
+    const struct http_headers *headers = &call->x->headers;
+    for (size_t i = 0; i < headers->count; i++) {
+        if (!bytes_equal(headers->items[i].name, bytes_from_text("impersonate-group"))) {
+            continue;
+        }
+        const struct bytes value = headers->items[i].value;
+        CLEANUP(free) char *group = mem_printf("%.*s", (int)value.size, (const char *)value.data);
+        json_t *refusal = check_acting(call, "groups", "", group);
+        if (refusal != NULL) {
+            return refusal;
+        }
+        json_array_append_new(groups, json_string(group));
+    }
+    return NULL;
+}
+
+/* Impersonate-User and Impersonate-Group: who may do that is served as somebody else. A service
+ * account and everybody's groups come by themselves when none is named. */
+static json_t *act_for(struct call *call)
+{
+    static const char account[] = "system:serviceaccount:";
+    const char *name = call_header(call, "impersonate-user");
+    if (*name == '\0') {
+        return NULL;
+    }
+    bool is_account = strncmp(name, account, sizeof(account) - 1) == 0 &&
+                      strchr(name + sizeof(account) - 1, ':') != NULL;
+    const char *rest = is_account ? name + sizeof(account) - 1 : name;
+    size_t size = is_account ? strcspn(rest, ":") : 0;
+    CLEANUP(free) char *namespace = mem_printf("%.*s", (int)size, rest);
+    const char *short_name = is_account ? rest + size + 1 : rest;
+    CLEANUP(json) json_t *groups = json_array();
+    json_t *refusal =
+        check_acting(call, is_account ? "serviceaccounts" : "users", namespace, short_name);
+    refusal = refusal != NULL ? refusal : act_for_groups(call, groups);
+    if (refusal != NULL) {
+        return refusal;
+    }
+    if (json_array_size(groups) == 0 && is_account) {
+        CLEANUP(free) char *group = mem_printf("system:serviceaccounts:%s", namespace);
+        json_array_append_new(groups, json_string("system:serviceaccounts"));
+        json_array_append_new(groups, json_string(group));
+    }
+    mem_free(call->user_name);
+    mem_free(call->user_uid);
+    json_decref(call->user_groups);
+    set_known_user(call, name, "", json_incref(groups));
+    return NULL;
+}
+
+json_t *call_authenticate(struct call *call, const struct apiserver_entry *entry)
+{
+    json_t *refusal = identify(call, entry);
+    return refusal != NULL ? refusal : act_for(call);
 }
 
 static const char *verb_name(const struct request *request)

@@ -9,6 +9,13 @@
 
 static void answer(struct call *call, json_t *object)
 {
+    if (call->form == CALL_TABLE && strchr(call_header(call, "accept"), ',') == NULL) {
+        call_refuse(call, status_new(406, "NotAcceptable",
+                                     "only the following media types are accepted: "
+                                     "application/json"));
+        return;
+    }
+    call->form = CALL_JSON; /* an answer that is no stored object has no table */
     json_t *metadata = tree_make_object(object, "metadata");
     (void)metadata;
     call_reply_object(call, 201, object, NULL);

@@ -117,7 +117,13 @@ void actions_delete_now(struct actions *actions, const struct kind *kind, const 
 void actions_finalize(struct actions *actions, const json_t *namespace)
 {
     json_t *object = json_deep_copy(namespace);
-    tree_set(object, "spec.finalizers", json_array());
+    json_t *list = tree_find(object, "spec.finalizers");
+    for (size_t i = json_array_size(list); i > 0; i--) {
+        const char *text = json_string_value(json_array_get(list, i - 1));
+        if (text != NULL && strcmp(text, NAMESPACE_FINALIZER) == 0) {
+            (void)json_array_remove(list, i - 1);
+        }
+    }
     add(actions, ACTION_FINALIZE, controller_kind("namespaces"), "", object_name(namespace),
         object);
 }

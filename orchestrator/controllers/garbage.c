@@ -98,6 +98,7 @@ static void check_owners(const struct reconcile *in, const struct kind *kind, co
 }
 
 struct walk {
+    const struct reconcile *in;
     const json_t *owner;
     struct actions *out;
     size_t blocking;
@@ -127,7 +128,9 @@ static void visit_foreground(void *context, const struct kind *kind, const json_
     const json_t *reference = reference_to(dependent, object_uid(walk->owner));
     walk->blocking += tree_bool(reference, "blockOwnerDeletion", false);
     if (!object_is_deleting(dependent)) {
-        actions_delete(walk->out, kind, dependent, "Foreground");
+        /* One with another owner that stays only loses this reference. */
+        walk->count++;
+        check_owners(walk->in, kind, dependent, walk->out);
     }
 }
 
@@ -151,7 +154,7 @@ static void drop_finalizer(const struct kind *kind, const json_t *object, const 
 static void end_object(const struct reconcile *in, const struct kind *kind, const json_t *object,
                        struct actions *out)
 {
-    struct walk walk = {.owner = object, .out = out};
+    struct walk walk = {.in = in, .owner = object, .out = out};
     if (has_finalizer(object, FINALIZER_ORPHAN)) {
         visit_dependents(in->cache, in->kinds, object, visit_orphan, &walk);
         if (walk.count == 0) {
@@ -163,6 +166,8 @@ static void end_object(const struct reconcile *in, const struct kind *kind, cons
         visit_dependents(in->cache, in->kinds, object, visit_foreground, &walk);
         if (walk.blocking == 0) {
             drop_finalizer(kind, object, FINALIZER_FOREGROUND, out);
+        } else if (walk.count > 0) {
+            actions_requeue(out, 1);
         }
     }
 }

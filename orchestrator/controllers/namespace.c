@@ -38,7 +38,8 @@ static void reconcile(const struct reconcile *in, struct actions *out)
         actions_requeue(out, RETRY_MS);
         return;
     }
-    if (tree_count(namespace, "spec.finalizers") > 0) {
+    /* Those of others hold it until they are taken away. */
+    if (tree_list_has_text(tree_find(namespace, "spec.finalizers"), NAMESPACE_FINALIZER)) {
         actions_finalize(out, namespace);
     }
 }

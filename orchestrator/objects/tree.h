@@ -61,6 +61,9 @@ bool tree_is_empty(const json_t *value);
 json_t *tree_find_item(const json_t *list, const char *key, const char *text);
 bool tree_list_has_text(const json_t *list, const char *text);
 
+/* What keeps a namespace until its content is gone: one of spec.finalizers. */
+#define NAMESPACE_FINALIZER "kubernetes"
+
 /* Common fields of an object; NULL only for what is absent. Borrowed. */
 const char *object_name(const json_t *object);
 const char *object_namespace(const json_t *object); /* "" for none */

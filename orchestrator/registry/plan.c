@@ -175,7 +175,7 @@ static json_t *prepare_kind(json_t *object, const struct plan_env *env, const st
     if (strcmp(kind->storage, "jobs") == 0) {
         prepare_job(object);
     } else if (strcmp(kind->storage, "namespaces") == 0) {
-        tree_set(object, "spec.finalizers", json_pack("[s]", "kubernetes"));
+        tree_set(object, "spec.finalizers", json_pack("[s]", NAMESPACE_FINALIZER));
     } else if (strcmp(kind->storage, "services") == 0) {
         return service_allocate(object, NULL, env, plan);
     } else if (strcmp(kind->storage, "persistentvolumes") == 0) {

@@ -45,9 +45,10 @@ static json_t *plan_status(const struct request *request, const json_t *current,
     }
     CLEANUP(json) json_t *next = json_deep_copy(current);
     tree_set_copy(next, "status", json_object_get(object, "status"));
-    if (strcmp(request->kind->storage, "nodes") == 0 || kind_has(request->kind, KIND_CUSTOM)) {
-        /* Labels and annotations may travel with a status. */
-        tree_set_copy(next, "metadata.annotations", tree_find(object, "metadata.annotations"));
+    /* Labels and annotations may travel with a status. */
+    tree_set_copy(next, "metadata.annotations", tree_find(object, "metadata.annotations"));
+    if (!kind_has(request->kind, KIND_CUSTOM)) {
+        tree_set_copy(next, "metadata.labels", tree_find(object, "metadata.labels"));
     }
     plan_finish_update(plan, TAKE_PTR(next), current);
     return NULL;

@@ -1,2 +1,4 @@
 coracle_system_test(compat_orchestrator ${CMAKE_CURRENT_LIST_DIR}/test_orchestrator.sh)
 coracle_system_test(compat_ui ${CMAKE_CURRENT_LIST_DIR}/test_ui.py)
+coracle_system_test(compat_conformance_api ${CMAKE_CURRENT_LIST_DIR}/test_conformance_api.py)
+coracle_system_test(compat_conformance_controllers ${CMAKE_CURRENT_LIST_DIR}/test_conformance_controllers.py)

@@ -155,6 +155,32 @@ static void test_deletions_cascade_orphan_and_wait(void **state)
     assert_int_equal(orch_world_count(world, "pods", NULL, NULL), 0);
 }
 
+static char *text_of_owner(const struct orch_world *world, const char *name)
+{
+    const json_t *object = orch_world_find(world, "configmaps", name);
+    assert_non_null(object);
+    return mem_printf("{'apiVersion':'v1','kind':'ConfigMap','blockOwnerDeletion':true,'name':'%s',"
+                      "'uid':'%s'}",
+                      name, object_uid(object));
+}
+
+static void test_a_dependent_stays_with_the_owner_that_stays(void **state)
+{
+    struct orch_world *world = *state;
+    create(world, "configmaps", "{'metadata':{'name':'goes'}}");
+    create(world, "configmaps", "{'metadata':{'name':'stays'}}");
+    CLEANUP(free) char *goes = text_of_owner(world, "goes");
+    CLEANUP(free) char *stays = text_of_owner(world, "stays");
+    CLEANUP(free)
+    char *text = mem_printf("{'metadata':{'name':'both','ownerReferences':[%s,%s]}}", goes, stays);
+    create(world, "secrets", text);
+    delete (world, "configmaps", "goes", "{'propagationPolicy':'Foreground'}");
+    assert_null(orch_world_find(world, "configmaps", "goes"));
+    const json_t *both = orch_world_find(world, "secrets", "both");
+    assert_non_null(both);
+    assert_int_equal(tree_count(both, "metadata.ownerReferences"), 1);
+}
+
 static void test_a_namespace_takes_its_content_along(void **state)
 {
     struct orch_world *world = *state;
@@ -422,6 +448,7 @@ int main(void)
         T(test_lost_pods_are_replaced_and_spare_ones_go),
         T(test_orphans_are_adopted_and_strangers_released),
         T(test_deletions_cascade_orphan_and_wait),
+        T(test_a_dependent_stays_with_the_owner_that_stays),
         T(test_a_namespace_takes_its_content_along),
         T(test_a_stateful_set_starts_in_order_and_keeps_names),
         T(test_a_daemon_set_has_one_pod_on_each_node),

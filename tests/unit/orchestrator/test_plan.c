@@ -201,12 +201,14 @@ static void test_a_status_update_touches_the_status_alone(void **state)
     CLEANUP(json) json_t *body = json_deep_copy(current);
     tree_set_int(body, "spec.replicas", 7);
     tree_set_int(body, "status.replicas", 2);
+    tree_set_text(body, "metadata.annotations.by", "status");
     struct request request = make_request(f, REQUEST_UPDATE, "deployments", "d", body);
     request.subresource = "status";
     CLEANUP(plan) struct plan plan;
     assert_accepted(run(f, request, current, &plan));
     assert_int_equal(tree_int(plan.object, "spec.replicas", 0), 2);
     assert_int_equal(tree_int(plan.object, "status.replicas", 0), 2);
+    assert_true(tree_has_text(plan.object, "metadata.annotations.by", "status"));
     assert_int_equal(tree_int(plan.object, "metadata.generation", 0), 1);
 }
 
