@@ -145,12 +145,33 @@ static json_t *act_for_groups(const struct call *call, json_t *groups)
     return NULL;
 }
 
+/* Headers that are not carried out must not be passed over: the caller would act as more than it
+ * meant to. */
+static bool asks_for_more(const struct http_headers *headers, bool has_user)
+{
+    static const char prefix[] = "impersonate-";
+    for (size_t i = 0; i < headers->count; i++) {
+        const struct bytes name = headers->items[i].name;
+        bool is_known = bytes_equal(name, bytes_from_text("impersonate-user")) ||
+                        (has_user && bytes_equal(name, bytes_from_text("impersonate-group")));
+        if (!is_known && name.size >= sizeof(prefix) - 1 &&
+            memcmp(name.data, prefix, sizeof(prefix) - 1) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Impersonate-User and Impersonate-Group: who may do that is served as somebody else. A service
  * account and everybody's groups come by themselves when none is named. */
 static json_t *act_for(struct call *call)
 {
     static const char account[] = "system:serviceaccount:";
     const char *name = call_header(call, "impersonate-user");
+    if (asks_for_more(&call->x->headers, *name != '\0')) {
+        return status_new(400, "BadRequest",
+                          "impersonation takes Impersonate-User, and groups only with a user");
+    }
     if (*name == '\0') {
         return NULL;
     }

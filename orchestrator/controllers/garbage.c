@@ -97,6 +97,8 @@ static void check_owners(const struct reconcile *in, const struct kind *kind, co
                             "ownerReferences", kept));
 }
 
+enum { LOOK_AGAIN_MS = 1 }; /* at dependents that are told to go */
+
 struct walk {
     const struct reconcile *in;
     const json_t *owner;
@@ -160,14 +162,14 @@ static void end_object(const struct reconcile *in, const struct kind *kind, cons
         if (walk.count == 0) {
             drop_finalizer(kind, object, FINALIZER_ORPHAN, out);
         } else {
-            actions_requeue(out, 1);
+            actions_requeue(out, LOOK_AGAIN_MS);
         }
     } else if (has_finalizer(object, FINALIZER_FOREGROUND)) {
         visit_dependents(in->cache, in->kinds, object, visit_foreground, &walk);
         if (walk.blocking == 0) {
             drop_finalizer(kind, object, FINALIZER_FOREGROUND, out);
         } else if (walk.count > 0) {
-            actions_requeue(out, 1);
+            actions_requeue(out, LOOK_AGAIN_MS);
         }
     }
 }
