@@ -238,14 +238,15 @@ def check_job_completes_and_counts(work):
     has = lambda name, kind: kind in [c["type"] for c in work.get("jobs", name).get("status", {}).get("conditions", []) if c["status"] == "True"]  # noqa: E731
     job("many", completions=4, parallelism=2)
     wait_until(lambda: has("many", "Complete"), 60, "complete")
-    assert work.get("jobs", "many").get("status", {})["succeeded"] == 4
+    # The last pod may still be among the uncounted ones when the condition is set.
+    wait_until(lambda: work.get("jobs", "many")["status"].get("succeeded") == 4, 60, "four counted")
     job("indexed", completions=3, parallelism=3, completionMode="Indexed")
     wait_until(lambda: has("indexed", "Complete"), 60, "complete")
     pods = [p for p in work.items("pods") if owner_names(p) == ["indexed"]]
     assert sorted(p["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"] for p in pods) == ["0", "1", "2"]
     assert sorted(p["spec"]["hostname"] for p in pods) == ["indexed-0", "indexed-1", "indexed-2"]
     assert "JOB_COMPLETION_INDEX" in [e["name"] for e in pods[0]["spec"]["containers"][0]["env"]]
-    assert work.get("jobs", "indexed").get("status", {})["completedIndexes"] == "0-2"
+    wait_until(lambda: work.get("jobs", "indexed")["status"].get("completedIndexes") == "0-2", 60, "three indexes counted")
     job("bad", "fail:1", backoffLimit=0)
     wait_until(lambda: has("bad", "Failed"), 60, "failed")
     job("held", suspend=True)

@@ -59,7 +59,7 @@ class Cluster:
 
     def is_ready(self):
         try:
-            return urllib.request.urlopen(f"{self.api}/readyz", timeout=5).status == 200
+            return urllib.request.urlopen(f"{self.api}/api/v1/namespaces/default", timeout=5).status == 200
         except OSError:
             return False
 
