@@ -90,6 +90,16 @@ int resource_parse(struct cluster *cluster, const char *text, struct resource *r
     return result;
 }
 
+int resource_parse_named(struct cluster *cluster, const char *text, struct resource *ret,
+                         struct err *err)
+{
+    int result = resource_parse(cluster, text, ret, err);
+    if (result == 0 && *ret->name == '\0') {
+        result = err_set(err, ERR_INVALID, "'%s': which one? write KIND/NAME", text);
+    }
+    return result;
+}
+
 int resource_of_object(struct cluster *cluster, const json_t *object, struct resource *ret,
                        struct err *err)
 {

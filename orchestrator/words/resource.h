@@ -15,6 +15,9 @@ MUST_USE int resource_find_kind(struct cluster *cluster, const char *text,
                                 const struct kind **ret_kind, struct err *err);
 MUST_USE int resource_parse(struct cluster *cluster, const char *text, struct resource *ret,
                             struct err *err);
+/* As resource_parse, of one object: ERR_INVALID where the text names none. */
+MUST_USE int resource_parse_named(struct cluster *cluster, const char *text, struct resource *ret,
+                                  struct err *err);
 /* The kind of an object, by apiVersion and kind. ERR_NOT_FOUND. */
 MUST_USE int resource_of_object(struct cluster *cluster, const json_t *object, struct resource *ret,
                                 struct err *err);

@@ -171,11 +171,7 @@ int word_delete(struct invocation *in, struct err *err)
     int result = delete_files(in, waits, err);
     for (size_t i = 0; result == 0 && i < arguments->plain_count; i++) {
         struct resource resource;
-        result = resource_parse(&in->cluster, arguments->plain[i], &resource, err);
-        if (result == 0 && *resource.name == '\0') {
-            result =
-                err_set(err, ERR_INVALID, "'%s': which one? write KIND/NAME", arguments->plain[i]);
-        }
+        result = resource_parse_named(&in->cluster, arguments->plain[i], &resource, err);
         if (result == 0) {
             result = delete_one(in, resource.kind, in->namespace, resource.name, waits, err);
         }

@@ -175,11 +175,7 @@ int word_tree(struct invocation *in, struct err *err)
     if (in->arguments->plain_count != 1) {
         return err_set(err, ERR_INVALID, "usage: kvctl tree KIND/NAME");
     }
-    int result = resource_parse(&in->cluster, in->arguments->plain[0], &resource, err);
-    if (result == 0 && *resource.name == '\0') {
-        result =
-            err_set(err, ERR_INVALID, "'%s': which one? write KIND/NAME", in->arguments->plain[0]);
-    }
+    int result = resource_parse_named(&in->cluster, in->arguments->plain[0], &resource, err);
     if (result != 0) {
         return result;
     }
